@@ -1,0 +1,124 @@
+"""MagNet Lab's helpers: what the lessons share. Names stand in the order in which a lesson meets them."""
+
+from magnet_helpers.lessons import start_lesson
+from magnet_helpers.lab import PAPER_ATTACK, Lab
+from magnet_helpers.data import ImageData, LabeledImages, load_images
+from magnet_helpers.budget import BUDGETS, Budget, get_budget
+from magnet_helpers.models import (
+    ConvClassifier,
+    ConvAutoencoder,
+    StackedAutoencoder,
+    ContractiveAutoencoder,
+    PublishedContractiveAutoencoder,
+)
+from magnet_helpers.losses import (
+    ClassificationLoss,
+    ReconstructionLoss,
+    DenoisingLoss,
+    ContractiveLoss,
+    DenseLayerContractiveLoss,
+    PublishedContractiveLoss,
+    add_noise,
+    squared_error,
+)
+from magnet_helpers.jacobian import jacobian_frobenius_squared, sigmoid_layer_frobenius_squared
+from magnet_helpers.seeds import initial_weights_from, new_generator
+from magnet_helpers.training import History, TrainingConfig, fit
+from magnet_helpers.inference import apply_model, is_constant, predict
+from magnet_helpers.attacks import FGSM
+from magnet_helpers.defenses import (
+    NO_REFORMER,
+    VANILLA,
+    Defense,
+    ReformedClassifier,
+    contractive,
+    denoising,
+    stacked,
+)
+from magnet_helpers.evaluation import (
+    Accuracy,
+    DefenseReport,
+    evaluate_accuracy,
+    evaluate_defense,
+    suspicions,
+)
+from magnet_helpers.experiments import GRID, NOISE_LEVELS, PENALTY_WEIGHTS, TABLE_2, TABLE_3, TABLE_4
+from magnet_helpers.paper import paper_number
+from magnet_helpers.plotting import (
+    show_figure,
+    plot_image_grid,
+    plot_tiles,
+    plot_history,
+    plot_confusion,
+    plot_accuracy_curves,
+    plot_comparison,
+)
+from magnet_helpers.diagrams import plot_manifold, plot_workflow
+from magnet_helpers.tables import comparison_frame, show_table, write_comparison
+
+__all__ = [
+    "start_lesson",
+    "PAPER_ATTACK",
+    "Lab",
+    "ImageData",
+    "LabeledImages",
+    "load_images",
+    "BUDGETS",
+    "Budget",
+    "get_budget",
+    "ConvClassifier",
+    "ConvAutoencoder",
+    "StackedAutoencoder",
+    "ContractiveAutoencoder",
+    "PublishedContractiveAutoencoder",
+    "ClassificationLoss",
+    "ReconstructionLoss",
+    "DenoisingLoss",
+    "ContractiveLoss",
+    "DenseLayerContractiveLoss",
+    "PublishedContractiveLoss",
+    "add_noise",
+    "squared_error",
+    "jacobian_frobenius_squared",
+    "sigmoid_layer_frobenius_squared",
+    "initial_weights_from",
+    "new_generator",
+    "History",
+    "TrainingConfig",
+    "fit",
+    "apply_model",
+    "is_constant",
+    "predict",
+    "FGSM",
+    "NO_REFORMER",
+    "VANILLA",
+    "Defense",
+    "ReformedClassifier",
+    "contractive",
+    "denoising",
+    "stacked",
+    "Accuracy",
+    "DefenseReport",
+    "evaluate_accuracy",
+    "evaluate_defense",
+    "suspicions",
+    "GRID",
+    "NOISE_LEVELS",
+    "PENALTY_WEIGHTS",
+    "TABLE_2",
+    "TABLE_3",
+    "TABLE_4",
+    "paper_number",
+    "show_figure",
+    "plot_image_grid",
+    "plot_tiles",
+    "plot_history",
+    "plot_confusion",
+    "plot_accuracy_curves",
+    "plot_comparison",
+    "plot_manifold",
+    "plot_workflow",
+    "comparison_frame",
+    "show_table",
+    "write_comparison",
+]

@@ -1,0 +1,206 @@
+"""Weights and results on disk: the only module that writes what the course makes.
+
+An artifact is a folder named after its settings, with `tensors.safetensors` and, beside it, `record.json`. The key is a
+hash of the settings, which name the data's fingerprint and the version of the code that made it. Files appear whole or
+not at all, nothing is unpickled, and what is damaged is noticed, named and made again.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from magnet_helpers.training import Epoch
+
+Settings = Mapping[str, Any]
+
+
+class DamagedArtifactWarning(UserWarning):
+    """A stored file did not hold what was written; it is made again."""
+
+
+class StorageError(OSError):
+    """A file could not be written."""
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` at the end, or remove it."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}. Free some space or set MAGNET_HOME to a folder that can "
+            "be written to; what was there before is unchanged."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, wholly or not at all, and create its folder."""
+    with _replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file, wholly or not at all, and create its folder."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor], note: str = "") -> None:
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with _replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, metadata={"note": note})
+        except SafetensorError as error:  # safetensors reports a full disk in its own type
+            raise OSError(str(error)) from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_version(*modules: str) -> str:
+    """Return a short hash of what modules of this package do: comments, docstrings and layout do not count."""
+    digest = hashlib.sha256()
+    for name in modules:
+        spec = importlib.util.find_spec(f"magnet_helpers.{name}")
+        if spec is None or spec.origin is None:
+            raise ValueError(f"there is no module magnet_helpers.{name}")
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+                node.body = node.body[1:] or [ast.Pass()]
+        digest.update(ast.unparse(tree).encode())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What was stored: named tensors, and a record that JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    record: dict[str, Any]
+
+
+class Store:
+    """A folder of artifacts.
+
+    Args:
+        root: the folder; it is made at the first write.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, settings: Settings) -> Path:
+        """Return the folder of the artifact with these settings (they need a `kind` and a `name`)."""
+        text = json.dumps(settings, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in str(settings["name"]))
+        return self.root / str(settings["kind"]) / f"{slug}-{key}"
+
+    def save(self, settings: Settings, tensors: Mapping[str, Tensor], record: Settings) -> None:
+        """Store tensors and record, and forget the checkpoint of the training that made them."""
+        folder = self.folder(settings)
+        _write_tensors(folder / "tensors.safetensors", tensors)
+        digest = _digest(folder / "tensors.safetensors")
+        # The record is written last and vouches for the tensors: without it there is no artifact.
+        whole = {"settings": settings, "tensors_sha256": digest, **record}
+        write_json(folder / "record.json", whole)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def load(self, settings: Settings) -> Artifact | None:
+        """Return the artifact with these settings, or None if there is none.
+
+        Warns:
+            DamagedArtifactWarning: if its files are damaged. They are removed, and None is returned.
+        """
+        folder = self.folder(settings)
+        if not (folder / "record.json").exists():
+            return None
+        try:
+            record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+            if _digest(folder / "tensors.safetensors") != record["tensors_sha256"]:
+                raise ValueError("its bytes are not the ones that were written")
+            return Artifact(load_file(folder / "tensors.safetensors"), record)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            warnings.warn(
+                f"{folder} is damaged ({error}): it is removed and made again",
+                DamagedArtifactWarning,
+                stacklevel=2,
+            )
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+
+    @contextmanager
+    def lock(self, settings: Settings) -> Iterator[None]:
+        """Let one process at a time make this artifact. The system releases the lock of a process that dies."""
+        folder = self.folder(settings)
+        path = folder.with_name(f".{folder.name}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"another process is making {settings['name']}: waiting for it", file=sys.stderr)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def checkpoint(self, settings: Settings) -> "FileCheckpoint":
+        """Return the checkpoint of the training that makes this artifact."""
+        return FileCheckpoint(self.folder(settings) / "checkpoint.safetensors")
+
+
+@dataclass(frozen=True)
+class FileCheckpoint:
+    """A training's state after its last epoch, in one safetensors file (see `training.Checkpoint`)."""
+
+    path: Path
+
+    def save(self, tensors: Mapping[str, Tensor], epochs: tuple[Epoch, ...]) -> None:
+        """Replace the saved state, wholly or not at all."""
+        _write_tensors(self.path, tensors, json.dumps([asdict(epoch) for epoch in epochs]))
+
+    def load(self) -> tuple[dict[str, Tensor], tuple[Epoch, ...]] | None:
+        """Return the saved state; None if there is none, or, with a warning, if it is damaged."""
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                epochs = tuple(Epoch(**fields) for fields in json.loads(file.metadata()["note"]))
+            return load_file(self.path), epochs
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            warnings.warn(
+                f"{self.path} is damaged ({error}): this training starts again",
+                DamagedArtifactWarning,
+                stacklevel=2,
+            )
+            self.path.unlink(missing_ok=True)
+            return None

@@ -1,0 +1,74 @@
+"""Attacks on a network: advertorch's, behind one interface that changes nothing but the images it returns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from magnet_helpers._advertorch import GradientSignAttack
+from magnet_helpers.device import device_of
+from magnet_helpers.inference import BATCH_SIZE, frozen
+
+
+@dataclass(frozen=True)
+class FGSM:
+    """Fast gradient sign method: x′ = clip(x + ε·sign ∂loss(x, y)/∂x, 0, 1) (Goodfellow et al. 2015).
+
+    Args:
+        epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
+        labels: `"predicted"`: y is the model's own answer, as in the paper; `"given"`: y is passed in.
+    """
+
+    epsilon: float = 0.3
+    labels: Literal["predicted", "given"] = "predicted"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epsilon <= 1:
+            raise ValueError(f"epsilon must be in [0, 1], in pixel units, got {self.epsilon}")
+        if self.labels not in ("predicted", "given"):
+            raise ValueError(f'labels must be "predicted" or "given", got {self.labels!r}')
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the adversarial images, a new CPU tensor of the shape of `images`.
+
+        The model's mode, its parameters' `requires_grad` and `.grad`, and `images` stay as they are.
+
+        Args:
+            model: maps images (N, 1, 28, 28) to logits (N, 10). To attack reformer and classifier together (white box),
+                pass `defenses.ReformedClassifier`.
+            images: in [0, 1].
+            labels: shape (N,); needed if the attack's `labels` is `"given"`, else not used.
+
+        Raises:
+            ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing or too few.
+        """
+        _check_images(images)
+        if self.labels == "given":
+            if labels is None or len(labels) != len(images):
+                got = "none" if labels is None else str(len(labels))
+                raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
+        else:
+            labels = None
+        device = device_of(model)
+        attack = GradientSignAttack(
+            model, nn.CrossEntropyLoss(reduction="sum"), eps=self.epsilon, clip_min=0, clip_max=1
+        )
+        adversarial = []
+        with frozen(model), torch.enable_grad():
+            for start in tqdm(range(0, len(images), BATCH_SIZE), desc=repr(self), leave=False):
+                batch = slice(start, start + BATCH_SIZE)
+                answers = None if labels is None else labels[batch].to(device)
+                adversarial.append(attack.perturb(images[batch].to(device), answers).cpu())
+        return torch.cat(adversarial) if adversarial else images.clone()
+
+
+def _check_images(images: Tensor) -> None:
+    if not len(images):
+        return
+    lowest, highest = images.min().item(), images.max().item()
+    if not (lowest >= 0 and highest <= 1):
+        raise ValueError(
+            f"images must lie in [0, 1], got values from {lowest} to {highest}: scale them (for bytes: divide by 255)"
+        )

@@ -1,0 +1,118 @@
+"""How much work the course does: every epoch, image and iteration count, in one place.
+
+`PAPER` is what the paper spends. `FAST` is for a lesson on a laptop or a free notebook host. `SMOKE` shows that
+everything runs; its numbers mean nothing.
+"""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Every count that decides how long the course takes.
+
+    Attributes:
+        name: `"smoke"`, `"fast"` or `"paper"`.
+        classifier_images: training images of the classifier (None: all).
+        classifier_epochs: epochs of the classifier.
+        autoencoder_images: training images of every autoencoder (None: all).
+        autoencoder_epochs: epochs of a single autoencoder.
+        pretraining_epochs: epochs of each stage of a stack before the stages are joined.
+        stack_epochs: epochs of the joined stack.
+        contractive_epochs: epochs of a contractive autoencoder.
+        batch_size: images per training step.
+        validation_images: validation images whose loss is measured after each epoch (None: all).
+        test_images: test images of every accuracy (None: all).
+        curve_images: test images of each point of an accuracy-over-ε curve.
+        curve_epsilons: number of points of such a curve.
+        jacobian_images: test images whose exact Jacobian norm is computed.
+        projections: random projections drawn to show that they are unbiased.
+    """
+
+    name: str
+    classifier_images: int | None
+    classifier_epochs: int
+    autoencoder_images: int | None
+    autoencoder_epochs: int
+    pretraining_epochs: int
+    stack_epochs: int
+    contractive_epochs: int
+    batch_size: int
+    validation_images: int | None
+    test_images: int | None
+    curve_images: int
+    curve_epsilons: int
+    jacobian_images: int
+    projections: int
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether results made with this budget may stand beside the paper's without a warning."""
+        return self == PAPER
+
+
+PAPER = Budget(
+    name="paper",
+    classifier_images=None,
+    classifier_epochs=30,
+    autoencoder_images=None,
+    autoencoder_epochs=20,
+    pretraining_epochs=10,
+    stack_epochs=20,
+    contractive_epochs=20,
+    batch_size=64,
+    validation_images=None,
+    test_images=None,
+    curve_images=1_000,
+    curve_epsilons=13,
+    jacobian_images=50,
+    projections=1_000,
+)
+FAST = Budget(
+    name="fast",
+    classifier_images=None,
+    classifier_epochs=2,
+    autoencoder_images=10_000,
+    autoencoder_epochs=2,
+    pretraining_epochs=2,
+    stack_epochs=1,
+    contractive_epochs=2,
+    batch_size=64,
+    validation_images=500,
+    test_images=2_000,
+    curve_images=300,
+    curve_epsilons=9,
+    jacobian_images=10,
+    projections=300,
+)
+SMOKE = Budget(
+    name="smoke",
+    classifier_images=640,
+    classifier_epochs=2,
+    autoencoder_images=320,
+    autoencoder_epochs=1,
+    pretraining_epochs=1,
+    stack_epochs=1,
+    contractive_epochs=1,
+    batch_size=64,
+    validation_images=100,
+    test_images=100,
+    curve_images=50,
+    curve_epsilons=4,
+    jacobian_images=2,
+    projections=30,
+)
+BUDGETS = {budget.name: budget for budget in (SMOKE, FAST, PAPER)}
+
+
+def get_budget(name: str | None = None) -> Budget:
+    """Return the budget of that name (default: `MAGNET_BUDGET`, else `"fast"`).
+
+    Raises:
+        ValueError: if there is no budget of that name.
+    """
+    name = name or os.environ.get("MAGNET_BUDGET") or FAST.name
+    if name not in BUDGETS:
+        raise ValueError(f"budget must be one of {', '.join(BUDGETS)}, got {name!r}")
+    return BUDGETS[name]

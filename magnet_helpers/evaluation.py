@@ -1,0 +1,195 @@
+"""What a defence is worth: accuracies as counts with intervals, and what a careful reader would doubt."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from magnet_helpers.attacks import FGSM
+from magnet_helpers.data import LabeledImages
+from magnet_helpers.defenses import ReformedClassifier
+from magnet_helpers.inference import apply_model, is_constant, predict
+
+CHANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Correct answers out of a total.
+
+    Raises:
+        ValueError: unless 0 ≤ correct ≤ total and total ≥ 1.
+    """
+
+    correct: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.total or self.total < 1:
+            raise ValueError(f"an accuracy needs 0 ≤ correct ≤ total and total ≥ 1, got {self.correct} of {self.total}")
+
+    @property
+    def value(self) -> float:
+        """The share of correct answers, in [0, 1]."""
+        return self.correct / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson score interval of `value` (Wilson 1927): sampling error of the test images only."""
+        bounds = binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
+        return float(bounds.low), float(bounds.high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{100 * self.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+@dataclass(frozen=True)
+class DefenseReport:
+    """Every answer of one defence in the three settings.
+
+    Attributes:
+        labels: the right answers, shape (N,).
+        clean: predicted labels of the clean images, shape (N,).
+        grey_box: predicted labels when the attacker knew the classifier only, shape (N,).
+        white_box: predicted labels when the attacker knew the reformer too, shape (N,).
+        unchanged: images that the white-box attack could not change at all (its gradient was zero).
+        collapsed: whether the reformer's output is constant.
+        has_reformer: False for the undefended classifier, whose grey box and white box are one and the same.
+        attack: the attack's settings.
+    """
+
+    labels: Tensor
+    clean: Tensor
+    grey_box: Tensor
+    white_box: Tensor
+    unchanged: int
+    collapsed: bool
+    has_reformer: bool
+    attack: str
+
+    def accuracy(self, setting: str) -> Accuracy:
+        """Return the accuracy in `"clean"`, `"grey_box"` or `"white_box"`."""
+        answers: Tensor = {
+            "clean": self.clean,
+            "grey_box": self.grey_box,
+            "white_box": self.white_box,
+        }[setting]
+        return Accuracy(int((answers == self.labels).sum()), len(self.labels))
+
+    def answers(self) -> dict[str, Tensor]:
+        """Return the tensors of this report by name, for storage."""
+        return {name: getattr(self, name) for name in _ANSWERS}
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything else in this report by name, and its counts, for storage."""
+        facts = {name: getattr(self, name) for name in _FACTS}
+        counts = {name: asdict(self.accuracy(name)) for name in _ANSWERS if name != "labels"}
+        return {**facts, **counts}
+
+    @classmethod
+    def restore(cls, answers: Mapping[str, Tensor], facts: Mapping[str, Any]) -> "DefenseReport":
+        """Return the report whose `answers()` and `facts()` these are."""
+        return cls(**{**{name: answers[name] for name in _ANSWERS}, **{name: facts[name] for name in _FACTS}})
+
+
+_ANSWERS = ("labels", "clean", "grey_box", "white_box")
+_FACTS = ("unchanged", "collapsed", "has_reformer", "attack")
+
+
+def evaluate_accuracy(model: nn.Module, test: LabeledImages) -> Accuracy:
+    """Return the accuracy of a model that maps images to logits."""
+    return Accuracy(int((predict(model, test.images) == test.labels).sum()), len(test))
+
+
+def evaluate_defense(
+    classifier: nn.Module,
+    reformer: nn.Module | None,
+    test: LabeledImages,
+    attack: FGSM,
+    *,
+    grey_box_images: Tensor | None = None,
+) -> DefenseReport:
+    """Return the answers of classifier and reformer to clean, grey-box and white-box images.
+
+    Grey box: the attack is made on the classifier alone. White box: on reformer and classifier as one network. Both
+    then pass the reformer and the classifier.
+
+    Args:
+        classifier: maps images (N, 1, 28, 28) to logits (N, 10).
+        reformer: maps images to images of the same shape; None for no defence.
+        test: images and labels.
+        attack: the attack and its settings.
+        grey_box_images: `attack.perturb(classifier, …)` if it is there already: it is the same for every reformer.
+
+    Raises:
+        ValueError: if `grey_box_images` has another shape than the test images.
+    """
+    if grey_box_images is None:
+        grey_box_images = attack.perturb(classifier, test.images, test.labels)
+    if grey_box_images.shape != test.images.shape:
+        raise ValueError(
+            f"grey_box_images must have the shape of the test images, {tuple(test.images.shape)}, "
+            f"got {tuple(grey_box_images.shape)}"
+        )
+    if reformer is None:
+        answers = predict(classifier, grey_box_images)
+        return DefenseReport(
+            labels=test.labels,
+            clean=predict(classifier, test.images),
+            grey_box=answers,
+            white_box=answers,
+            unchanged=_count_unchanged(grey_box_images, test.images),
+            collapsed=False,
+            has_reformer=False,
+            attack=repr(attack),
+        )
+    defended = ReformedClassifier(reformer, classifier)
+    white_box_images = attack.perturb(defended, test.images, test.labels)
+    reformed = apply_model(reformer, test.images)
+    return DefenseReport(
+        labels=test.labels,
+        clean=predict(classifier, reformed),
+        grey_box=predict(defended, grey_box_images),
+        white_box=predict(defended, white_box_images),
+        unchanged=_count_unchanged(white_box_images, test.images),
+        collapsed=len(test) > 1 and is_constant(reformed, test.images),
+        has_reformer=True,
+        attack=repr(attack),
+    )
+
+
+def _count_unchanged(adversarial: Tensor, images: Tensor) -> int:
+    same = (adversarial == images).flatten(start_dim=1)
+    return int(torch.all(same, dim=1).sum())
+
+
+def suspicions(report: DefenseReport) -> list[str]:
+    """Return what a careful reader would doubt about a report, one sentence each; empty if nothing.
+
+    The checks follow the checklist of Carlini et al. 2019, "On evaluating adversarial robustness".
+    """
+    clean, grey, white = (report.accuracy(name) for name in ("clean", "grey_box", "white_box"))
+    found = []
+    if white.correct > grey.correct:
+        right_in_white = report.white_box == report.labels
+        right_in_grey = report.grey_box == report.labels
+        replayed = int((right_in_white & ~right_in_grey).sum())
+        found.append(
+            f"white box ({100 * white.value:.1f} %) is above grey box ({100 * grey.value:.1f} %): {replayed} images "
+            "survive the white-box attack although their grey-box version fools the same network. The attacker could "
+            "have replayed those, so the white-box attack is too weak or its gradient is masked"
+        )
+    if report.unchanged:
+        found.append(f"the attack left {report.unchanged} of {white.total} images as they were: their gradient is zero")
+    if report.collapsed:
+        found.append("the reformer's output is constant: it has collapsed")
+    low, _ = clean.interval
+    if low <= CHANCE:
+        found.append(f"clean accuracy ({100 * clean.value:.1f} %) is at chance level")
+    elif max(grey.correct, white.correct) > clean.correct:
+        found.append("accuracy under attack is above clean accuracy")
+    return found

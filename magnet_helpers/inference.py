@@ -1,0 +1,56 @@
+"""Running a trained network without changing it: no gradients, evaluation mode, batch by batch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from magnet_helpers.device import device_of
+
+BATCH_SIZE = 500
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Put the model into evaluation mode with parameters that take no gradients; restore both afterwards.
+
+    Each module's own mode and each parameter's own `requires_grad` come back, also after an error.
+    """
+    modes = {module: module.training for module in model.modules()}
+    wants = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval()
+    for parameter in wants:
+        parameter.requires_grad_(False)
+    try:
+        yield model
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, want in wants.items():
+            parameter.requires_grad_(want)
+
+
+def apply_model(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the model's outputs for images (N, …), computed in batches on the model's device, as a CPU tensor."""
+    device = device_of(model)
+    with frozen(model), torch.no_grad():
+        return torch.cat([model(batch.to(device)).cpu() for batch in images.split(BATCH_SIZE)])
+
+
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the predicted labels (N,) of images (N, 1, 28, 28)."""
+    return apply_model(model, images).argmax(dim=1)
+
+
+def is_constant(outputs: Tensor, images: Tensor) -> bool:
+    """Whether an autoencoder returns the same image whatever it is shown.
+
+    True if the outputs' standard deviation over the images, averaged over the pixels, is below 1 % of the inputs' own.
+    The paper's cells of 11.35 % are such collapsed autoencoders: 1135 of the 10,000 test images are ones.
+
+    Args:
+        outputs: shape (N, 1, 28, 28), N at least 2.
+        images: the inputs that gave them, same shape.
+    """
+    return bool(outputs.std(dim=0).mean() < 0.01 * images.std(dim=0).mean())

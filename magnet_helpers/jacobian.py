@@ -1,0 +1,70 @@
+"""How strongly a code reacts to small changes of the image: the squared Frobenius norm of the encoder's Jacobian."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+
+Encoder = Callable[[Tensor], Tensor]
+
+
+def _norm_of_products(encode: Encoder, images: Tensor, directions: Tensor) -> Tensor:
+    """Return ‖J v‖² for directions (N, *image), one per image: shape (N,)."""
+    products: Tensor = jvp(encode, (images,), (directions,))[1]
+    return products.square().flatten(start_dim=1).sum(dim=1)
+
+
+def jacobian_frobenius_squared(
+    encode: Encoder,
+    images: Tensor,
+    *,
+    projections: int | None = None,
+    generator: torch.Generator | None = None,
+    chunk_size: int = 16,
+) -> Tensor:
+    r"""Return ‖∂f(x)/∂x‖²_F of each image: shape (N,).
+
+    Exact (`projections=None`): ‖J‖²_F = Σ_i ‖J e_i‖² over the unit vectors e_i of the input, 784 forward-mode
+    passes for MNIST. Random (`projections=k`): the mean of ‖J v‖² over k vectors of independent ±1 entries per image,
+    which is unbiased because E[v vᵀ] = I (Hutchinson 1990). Both are differentiable in the encoder's weights by one
+    ordinary backward pass: forward mode spares the double backward.
+
+    Args:
+        encode: maps images (N, …) to codes (N, …), each image by itself (so no batch normalisation).
+        images: shape (N, …).
+        projections: number of random vectors per image, or None for the exact value.
+        generator: CPU generator of the random vectors.
+        chunk_size: unit vectors carried at once in the exact computation; memory grows with it.
+
+    Raises:
+        ValueError: if `projections` is less than 1.
+    """
+    if projections is None:
+        units = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
+
+        def of_unit(unit: Tensor) -> Tensor:
+            return _norm_of_products(encode, images, unit.view_as(images[0]).expand_as(images))
+
+        norms: Tensor = vmap(of_unit, chunk_size=chunk_size)(units)
+        return norms.sum(dim=0)
+    if projections < 1:
+        raise ValueError(f"projections must be at least 1 (or None: exact), got {projections}")
+    total = torch.zeros(len(images), dtype=images.dtype, device=images.device)
+    for _ in range(projections):
+        signs = torch.randint(0, 2, images.shape, generator=generator).mul_(2).sub_(1)
+        total = total + _norm_of_products(encode, images, signs.to(images))
+    return total / projections
+
+
+def sigmoid_layer_frobenius_squared(codes: Tensor, weight: Tensor) -> Tensor:
+    """Return ‖∂h/∂z‖²_F of one layer h = σ(W z + b), for each image: shape (N,).
+
+    Closed form Σ_j (h_j (1 − h_j))² Σ_i W_ji² (Rifai et al. 2011, "Contractive auto-encoders", section 3). It is the
+    norm with respect to the layer's own input z, and to nothing before it.
+
+    Args:
+        codes: h in (0, 1), shape (N, m).
+        weight: W, shape (m, n).
+    """
+    return (codes * (1 - codes)).square() @ weight.square().sum(dim=1)

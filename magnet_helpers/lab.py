@@ -1,0 +1,186 @@
+"""The lessons' way to trained networks and their reports: each is loaded if it is there, else made and kept.
+
+Every lesson calls the same methods, so lessons run in any order and nothing is trained twice.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from magnet_helpers.artifacts import Artifact, Store, code_version
+from magnet_helpers.attacks import FGSM
+from magnet_helpers.budget import Budget, get_budget
+from magnet_helpers.data import ImageData, LabeledImages, load_images
+from magnet_helpers.defenses import NO_REFORMER, Defense
+from magnet_helpers.device import choose_device, place
+from magnet_helpers.evaluation import DefenseReport, evaluate_defense
+from magnet_helpers.recipes import Recipe, Recipes, start_from_parents
+from magnet_helpers.training import Epoch, History, fit, warn_collapsed
+from magnet_helpers.workspace import artifacts_folder
+
+PAPER_ATTACK = FGSM(epsilon=0.3)
+EVALUATION_CODE = code_version("inference", "_advertorch", "attacks", "defenses", "evaluation")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a number may depend on."""
+    return {"python": platform.python_version(), "torch": torch.__version__}
+
+
+def get_seed() -> int:
+    """Return the course's seed: `MAGNET_SEED`, else 0.
+
+    Raises:
+        ValueError: if it is no whole number, 0 or more.
+    """
+    text = os.environ.get("MAGNET_SEED") or "0"
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"MAGNET_SEED must be a whole number, 0 or more, got {text!r}")
+    return int(text)
+
+
+@dataclass
+class Lab:
+    """A budget, a dataset, a seed and a store: what a lesson's networks and numbers follow from.
+
+    Attributes:
+        budget: how much work everything is.
+        data: training, validation and test images.
+        seed: fixes initial weights, order and noise of every training.
+        store: where trained networks and reports are kept.
+        device: where everything is computed.
+    """
+
+    budget: Budget = field(default_factory=get_budget)
+    data: ImageData = field(default_factory=lambda: load_images(os.environ.get("MAGNET_DATASET") or "auto"))
+    seed: int = field(default_factory=get_seed)
+    store: Store = field(default_factory=lambda: Store(artifacts_folder()))
+    device: torch.device = field(default_factory=choose_device)
+
+    def __post_init__(self) -> None:
+        self._networks: dict[str, tuple[nn.Module, History]] = {}
+        self._attacked: dict[FGSM, Tensor] = {}
+        wanted = self.budget.test_images
+        self.test = self.data.test.spread(wanted and min(wanted, len(self.data.test)))
+
+    @property
+    def note(self) -> str:
+        """Dataset, budget, seed and n: it stands under every table and in every figure."""
+        budget = f"{self.budget.name} budget" + ("" if self.budget.is_papers else " (not the paper's)")
+        return f"{self.data.title} · {budget} · seed {self.seed} · n = {len(self.test):,}"
+
+    @property
+    def recipes(self) -> Recipes:
+        """How every network of the course is trained with this budget and seed."""
+        return Recipes(self.budget, self.seed)
+
+    def network(self, recipe: Recipe) -> tuple[nn.Module, History]:
+        """Return a trained network and how its training went; load it, or train and keep it."""
+        settings = recipe.settings(self.data.fingerprint)
+        key = self.store.folder(settings).name
+        if key not in self._networks:
+            model = recipe.untrained()
+            artifact = self._load_or(settings, lambda: self._train(recipe, model, settings))
+            model.load_state_dict(artifact.tensors)
+            epochs = tuple(Epoch(**epoch) for epoch in artifact.record["epochs"])
+            history = History(epochs, artifact.record["collapsed"])
+            self._networks[key] = place(model, self.device).eval(), history
+        return self._networks[key]
+
+    def _train(self, recipe: Recipe, model: nn.Module, settings: Mapping[str, object]) -> None:
+        parents = [self.network(parent)[0] for parent in recipe.parents]
+        train, validation = start_from_parents(
+            model,
+            parents,
+            _at_most(recipe.images, self.data.train),
+            _at_most(recipe.validation_images, self.data.validation),
+        )
+        history = fit(
+            model,
+            recipe.loss,
+            train,
+            validation,
+            recipe.config,
+            device=self.device,
+            checkpoint=self.store.checkpoint(settings),
+            label=recipe.name,
+        )
+        record = {**asdict(history), "device": str(self.device), "versions": versions()}
+        self.store.save(settings, model.state_dict(), record)
+        epochs = f"{recipe.config.epochs} epoch{'s' * (recipe.config.epochs > 1)}"
+        print(f"trained {recipe.name}: {epochs} of {len(train):,} images, {history.seconds:.0f} s")
+
+    def _load_or(self, settings: Mapping[str, Any], make: Callable[[], None]) -> Artifact:
+        artifact = self.store.load(settings)
+        if artifact is None:
+            with self.store.lock(settings):
+                artifact = self.store.load(settings)
+                if artifact is None:
+                    make()
+                    artifact = self.store.load(settings)
+        elif artifact.record.get("collapsed"):
+            warn_collapsed(settings["name"])
+        if artifact is None:
+            raise RuntimeError(f"{self.store.folder(settings)} was written and cannot be read: is the disk sound?")
+        return artifact
+
+    def classifier(self) -> nn.Module:
+        """Return the trained classifier."""
+        return self.network(self.recipes.classifier())[0]
+
+    def reformer(self, defense: Defense) -> nn.Module:
+        """Return the trained reformer of a defence."""
+        return self.network(self.recipes.reformer(defense))[0]
+
+    def history(self, defense: Defense) -> History:
+        """Return how a reformer's training went (of a stack: the joint training); of no reformer: the classifier's."""
+        if defense == NO_REFORMER:
+            return self.network(self.recipes.classifier())[1]
+        return self.network(self.recipes.reformer(defense))[1]
+
+    def stages(self, defense: Defense) -> list[nn.Module]:
+        """Return the pretrained stages of a stack, as they were before the joint training."""
+        return [self.network(recipe)[0] for recipe in self.recipes.stages(defense)]
+
+    def attacked(self, attack: FGSM = PAPER_ATTACK) -> Tensor:
+        """Return the test images after an attack on the classifier alone: the grey-box images of every defence."""
+        if attack not in self._attacked:
+            test = self.test
+            self._attacked[attack] = attack.perturb(self.classifier(), test.images, test.labels)
+        return self._attacked[attack]
+
+    def report(self, defense: Defense, attack: FGSM = PAPER_ATTACK) -> DefenseReport:
+        """Return what a defence answers to the test images: clean, grey box and white box."""
+        recipes = [self.recipes.classifier()]
+        if defense != NO_REFORMER:
+            recipes.append(self.recipes.reformer(defense))
+        settings = {
+            "kind": "report",
+            "name": defense.label,
+            "attack": repr(attack),
+            "networks": [recipe.settings(self.data.fingerprint) for recipe in recipes],
+            "images": len(self.test),
+            "code": EVALUATION_CODE,
+        }
+
+        def make() -> None:
+            started = time.perf_counter()
+            reformer = None if defense == NO_REFORMER else self.reformer(defense)
+            grey_box_images = self.attacked(attack)
+            report = evaluate_defense(self.classifier(), reformer, self.test, attack, grey_box_images=grey_box_images)
+            seconds = time.perf_counter() - started
+            provenance = {"device": str(self.device), "versions": versions(), "seconds": seconds}
+            self.store.save(settings, report.answers(), {**report.facts(), **provenance})
+
+        artifact = self._load_or(settings, make)
+        return DefenseReport.restore(artifact.tensors, artifact.record)
+
+
+def _at_most(wanted: int | None, images: LabeledImages) -> LabeledImages:
+    return images.first(None if wanted is None else min(wanted, len(images)))

@@ -1,0 +1,67 @@
+"""The lessons: their order, their titles, how long they take, and the call that each of them begins with."""
+
+import os
+from dataclasses import dataclass
+
+from magnet_helpers.lab import Lab
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One notebook.
+
+    Attributes:
+        name: file name without ending.
+        title: as in its first line.
+        minutes: what its own work takes on 2 CPU cores with each budget, run in order (the paper's budget: hours).
+    """
+
+    name: str
+    title: str
+    minutes: dict[str, float]
+
+
+LESSONS = (
+    Lesson("00_start_here", "Start here", {"smoke": 0.3, "fast": 3, "paper": 50}),
+    Lesson("01_classifier", "The classifier", {"smoke": 0.2, "fast": 0.5, "paper": 1}),
+    Lesson("02_vanilla_autoencoder", "The vanilla autoencoder", {"smoke": 0.2, "fast": 1, "paper": 10}),
+    Lesson("03_denoising_autoencoder", "The denoising autoencoder", {"smoke": 0.2, "fast": 2, "paper": 45}),
+    Lesson(
+        "04_stacked_denoising_autoencoder", "Stacked denoising autoencoders", {"smoke": 0.3, "fast": 3, "paper": 240}
+    ),
+    Lesson("05_contractive_autoencoder", "The contractive autoencoder", {"smoke": 0.4, "fast": 3, "paper": 120}),
+    Lesson("06_attacks", "Attacks", {"smoke": 0.3, "fast": 1, "paper": 2}),
+    Lesson("07_comparison", "The comparison", {"smoke": 0.3, "fast": 1, "paper": 2}),
+)
+
+
+def get_lesson(name: str) -> Lesson:
+    """Return the lesson of that name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for lesson in LESSONS:
+        if lesson.name == name:
+            return lesson
+    raise ValueError(f"there is no lesson {name!r}; there are {', '.join(lesson.name for lesson in LESSONS)}")
+
+
+def start_lesson(name: str) -> Lab:
+    """Say what this lesson will run with and how long it may take, and return its `Lab`.
+
+    The environment variables `MAGNET_BUDGET`, `MAGNET_DATASET`, `MAGNET_SEED` and `MAGNET_DEVICE` choose.
+    """
+    lesson = get_lesson(name)
+    lab = Lab()
+    minutes = lesson.minutes[lab.budget.name]
+    length = "under a minute" if minutes < 1 else f"about {minutes:.0f} minute{'s' * (minutes >= 1.5)}"
+    print(f"dataset: {lab.data.title}, {len(lab.data.train):,} training images")
+    print(
+        f"budget:  {lab.budget.name}"
+        + ("" if lab.budget.is_papers else ", smaller than the paper's: so are its results")
+    )
+    print(f"seed:    {lab.seed}")
+    print(f"device:  {lab.device}, {os.cpu_count()} CPU cores")
+    print(f"time:    {length} on 2 CPU cores, if the lessons before it have run; else their networks are trained too")
+    return lab

@@ -1,0 +1,169 @@
+"""What a training minimises. A loss is a value: its settings are its fields, its `repr` is its label.
+
+Every loss is called as `loss(model, images, labels, generator)` and returns one number, the mean over the images.
+The reconstruction error of an image is the paper's ‖x − x̂‖², summed over its 784 pixels: λ has its meaning beside
+that sum.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from magnet_helpers.jacobian import jacobian_frobenius_squared, sigmoid_layer_frobenius_squared
+from magnet_helpers.models import ContractiveAutoencoder, PublishedContractiveAutoencoder
+
+
+class Loss(Protocol):
+    """Anything that `training.fit` can minimise."""
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean loss over images (N, 1, 28, 28) with labels (N,), a tensor without dimensions."""
+        ...
+
+
+def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
+    """Return ‖x − x̂‖² of each image, summed over its pixels: shape (N,).
+
+    Raises:
+        ValueError: if the shapes differ (nothing is broadcast).
+    """
+    if images.shape != reconstructions.shape:
+        raise ValueError(
+            f"images and reconstructions must have the same shape, "
+            f"got {tuple(images.shape)} and {tuple(reconstructions.shape)}"
+        )
+    return (images - reconstructions).square().flatten(start_dim=1).sum(dim=1)
+
+
+def add_noise(images: Tensor, noise_std: float, generator: torch.Generator) -> Tensor:
+    """Return clip(x + noise_std·z, 0, 1) with fresh z ~ N(0, I), shape of `images`.
+
+    Args:
+        images: values in [0, 1].
+        noise_std: standard deviation of the noise, in pixel units (the level in the paper's tables).
+        generator: CPU generator of the noise.
+    """
+    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+    return noise.to(images.device).mul_(noise_std).add_(images).clamp_(0, 1)
+
+
+def _check_not_negative(name: str, value: float) -> None:
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be a finite number, 0 or more, got {value}")
+
+
+@dataclass(frozen=True)
+class ClassificationLoss:
+    """Cross entropy of the logits with the labels."""
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean cross entropy in nats."""
+        return F.cross_entropy(model(images), labels)
+
+
+@dataclass(frozen=True)
+class ReconstructionLoss:
+    """Vanilla autoencoder: ‖x − g(f(x))‖² (paper, section on autoencoders)."""
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean squared error, summed over pixels; `labels` and `generator` are not used."""
+        return squared_error(images, model(images)).mean()
+
+
+@dataclass(frozen=True)
+class DenoisingLoss:
+    """Denoising autoencoder: ‖x − g(f(x̃))‖² with x̃ = `add_noise(x)`, fresh in every batch (Vincent et al. 2010).
+
+    Args:
+        noise_std: standard deviation of the noise, in pixel units. The paper calls its noise level a variance; its
+            program uses it as a standard deviation, and so do we.
+    """
+
+    noise_std: float
+
+    def __post_init__(self) -> None:
+        _check_not_negative("noise_std", self.noise_std)
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean squared error against the clean images; `labels` is not used."""
+        noisy = add_noise(images, self.noise_std, generator)
+        return squared_error(images, model(noisy)).mean()
+
+
+@dataclass(frozen=True)
+class ContractiveLoss:
+    """Contractive autoencoder: ‖x − g(f(x))‖² + λ‖∂f(x)/∂x‖²_F, as the paper defines it.
+
+    f is the whole encoder, up to and including the dense layer, differentiated with respect to the image.
+
+    Args:
+        penalty_weight: λ. At 0 the penalty is not computed: the same network, the control that the paper lacks.
+        projections: random projections per image that estimate the norm (see `jacobian_frobenius_squared`).
+    """
+
+    penalty_weight: float
+    projections: int = 1
+
+    def __post_init__(self) -> None:
+        _check_not_negative("penalty_weight", self.penalty_weight)
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return mean squared error plus penalty; `labels` is not used."""
+        autoencoder = cast("ContractiveAutoencoder", model)
+        error = squared_error(images, autoencoder(images)).mean()
+        if self.penalty_weight == 0:
+            return error
+        norms = jacobian_frobenius_squared(
+            autoencoder.encode, images, projections=self.projections, generator=generator
+        )
+        return error + self.penalty_weight * norms.mean()
+
+
+@dataclass(frozen=True)
+class DenseLayerContractiveLoss:
+    """A variant: λ times the closed-form norm of the dense layer alone, with respect to *its* input, live weights.
+
+    Args:
+        penalty_weight: λ.
+    """
+
+    penalty_weight: float
+
+    def __post_init__(self) -> None:
+        _check_not_negative("penalty_weight", self.penalty_weight)
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return mean squared error plus penalty; `labels` and `generator` are not used."""
+        autoencoder = cast("ContractiveAutoencoder", model)
+        codes = autoencoder.encode(images)
+        error = squared_error(images, autoencoder.decode(codes)).mean()
+        penalty = sigmoid_layer_frobenius_squared(codes, autoencoder.dense.weight).mean()
+        return error + self.penalty_weight * penalty
+
+
+@dataclass(frozen=True)
+class PublishedContractiveLoss:
+    """What the author's program minimises: kept to explain the paper's Table 3, not to be used.
+
+    The squared error is the *mean* over the pixels, the penalty is the closed form of the dense layer with the weights
+    it had before training (a constant), so the penalty can only move the codes towards 0 and 1.
+
+    Args:
+        penalty_weight: λ, beside a mean: 784 times stronger than beside the paper's sum.
+    """
+
+    penalty_weight: float
+
+    def __post_init__(self) -> None:
+        _check_not_negative("penalty_weight", self.penalty_weight)
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return mean squared error plus penalty for a `PublishedContractiveAutoencoder`."""
+        autoencoder = cast("PublishedContractiveAutoencoder", model)
+        codes = autoencoder.encode(images)
+        error = F.mse_loss(autoencoder.decode(codes), images)
+        penalty = sigmoid_layer_frobenius_squared(codes, autoencoder.initial_weight).mean()
+        return error + self.penalty_weight * penalty

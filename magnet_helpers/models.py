@@ -1,0 +1,154 @@
+"""The networks of the paper's Table 1, layer by layer.
+
+The table leaves two things open. The contractive code's activation is the sigmoid of the paper's text (its table says
+ReLU). Initial weights are PyTorch's defaults, except that an autoencoder starts out as dark as the images are, see
+`START_BIAS`. How a network is trained is `training`'s job.
+
+Shape letters: N images, C channels, H and W pixels.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+IMAGE_SHAPE = (1, 28, 28)
+CODE_SHAPE = (32, 7, 7)
+CODE_SIZE = 32 * 7 * 7
+# The sigmoid of this is 0.13, the mean pixel of MNIST. With the usual bias of 0 the first reconstructions are grey, the
+# first hundred steps do nothing but darken them, and in that time the ReLU units may die: the output stays constant for
+# ever. That is how the paper's "does not converge" comes about, and this start avoids it.
+START_BIAS = -1.9
+
+
+class ConvClassifier(nn.Module):
+    """The classifier that is attacked: 1,643,370 parameters.
+
+    Maps images (N, 1, 28, 28) in [0, 1] to logits (N, 10). Source: Table 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 32, 5, padding="same"),  # (N, 32, 28, 28)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 32, 14, 14)
+            nn.Conv2d(32, 32, 5, padding="same"),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 32, 7, 7)
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(),  # (N, 1568)
+            nn.Linear(CODE_SIZE, 1024),
+            nn.ReLU(),
+            nn.Linear(1024, 10),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, 10) of images (N, 1, 28, 28)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+class ConvAutoencoder(nn.Module):
+    """The vanilla and the denoising autoencoder: 19,105 parameters.
+
+    Maps images (N, 1, 28, 28) in [0, 1] to images of the same shape and range. The code has 32·7·7 = 1568 numbers,
+    twice as many as the image has pixels: nothing but the training keeps this network from copying its input.
+    Source: Table 1.
+
+    Args:
+        decoder_width: filters of the first transposed convolution. The paper says 32, its program uses 64.
+    """
+
+    def __init__(self, decoder_width: int = 32) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding="same"),  # (N, 32, 28, 28)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 32, 14, 14)
+            nn.Conv2d(32, 32, 3, padding="same"),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 32, 7, 7)
+        )
+        last = nn.ConvTranspose2d(decoder_width, 1, 3, stride=2, padding=1, output_padding=1)
+        nn.init.constant_(cast("Tensor", last.bias), START_BIAS)
+        self.decoder = nn.Sequential(
+            nn.ConvTranspose2d(32, decoder_width, 3, stride=2, padding=1, output_padding=1),
+            nn.ReLU(),  # (N, decoder_width, 14, 14)
+            last,
+            nn.Sigmoid(),  # (N, 1, 28, 28)
+        )
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the codes (N, 1568) of images (N, 1, 28, 28)."""
+        features: Tensor = self.encoder(images)
+        return features.flatten(start_dim=1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the images (N, 1, 28, 28) of codes (N, 1568)."""
+        images: Tensor = self.decoder(codes.view(-1, *CODE_SHAPE))
+        return images
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
+        return self.decode(self.encode(images))
+
+
+class ContractiveAutoencoder(ConvAutoencoder):
+    """The contractive autoencoder: 2,479,297 parameters.
+
+    The encoder of `ConvAutoencoder`, then a dense layer of 1568 sigmoid units (the code whose Jacobian is
+    penalised), then the same decoder. Source: Table 1; the sigmoid from the paper's text.
+    """
+
+    def __init__(self, decoder_width: int = 32) -> None:
+        super().__init__(decoder_width)
+        self.dense = nn.Linear(CODE_SIZE, CODE_SIZE)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the dense layer sees, (N, 1568), of images (N, 1, 28, 28)."""
+        return super().encode(images)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the codes (N, 1568) in (0, 1) of images (N, 1, 28, 28)."""
+        return torch.sigmoid(self.dense(self.features(images)))
+
+
+class PublishedContractiveAutoencoder(ContractiveAutoencoder):
+    """`ContractiveAutoencoder` as the author's program has it: it remembers the dense layer's first weights.
+
+    The program computes its penalty from a copy of the weights that training never updates. The copy is a buffer:
+    no parameter, and not saved. See `losses.PublishedContractiveLoss`.
+    """
+
+    initial_weight: Tensor
+
+    def __init__(self, decoder_width: int = 64) -> None:
+        super().__init__(decoder_width)
+        copy = self.dense.weight.detach().clone()
+        self.register_buffer("initial_weight", copy, persistent=False)
+
+
+class StackedAutoencoder(nn.Module):
+    """Autoencoders in a row: the output *image* of one is the input of the next.
+
+    Args:
+        stages: at least one autoencoder that maps images to images. They are shared, not copied.
+
+    Raises:
+        ValueError: if there is no stage.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if not stages:
+            raise ValueError("a stack needs at least one autoencoder, got none")
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the last stage's images (N, 1, 28, 28)."""
+        for stage in self.stages:
+            images = stage(images)
+        return images

@@ -1,0 +1,131 @@
+"""From lesson sources (jupytext py:percent) to notebooks: built, executed with progress, cleaned.
+
+`course` decides which lessons run and where the results go.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+CELL_TIMEOUT_SECONDS = 24 * 3600  # the paper's budget trains for hours in one cell
+Report = Callable[[int, int, str], None]
+
+
+def build_notebook(source: Path) -> NotebookNode:
+    """Return the unexecuted notebook of a lesson source; the same source gives the same bytes.
+
+    Raises:
+        FileNotFoundError: if there is no such source.
+    """
+    notebook: NotebookNode = jupytext.read(source, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"{source.stem[:2]}-{index:03d}"
+        # In JupyterLab, what a reader should open for herself stays folded.
+        if "folded" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def sources_digest(notebook: NotebookNode) -> str:
+    """Return a hash of what the cells say, whatever came out of them."""
+    said = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
+class _Client(NotebookClient):
+    """A notebook client that reports each cell, and each progress bar that the kernel draws."""
+
+    def __init__(self, notebook: NotebookNode, report: Report, **options: Any) -> None:
+        super().__init__(notebook, **options)
+        self.report = report
+        self.position = 0
+        self.latest = ""
+
+    def _tell(self) -> None:
+        self.report(self.position, len(self.nb.cells), self.latest)
+
+    async def async_execute_cell(
+        self, cell: NotebookNode, cell_index: int, execution_count: int | None = None, store_history: bool = True
+    ) -> NotebookNode:
+        self.position, self.latest = cell_index, ""
+        self._tell()
+        return await super().async_execute_cell(cell, cell_index, execution_count, store_history)
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+        if msg["msg_type"] == "stream":
+            lines = [line.strip() for line in re.split(r"[\r\n]", msg["content"]["text"]) if line.strip()]
+            if lines:
+                self.latest = lines[-1]
+                self._tell()
+        return super().process_message(msg, cell, cell_index)
+
+
+def _as_on_a_screen(text: str) -> str:
+    """Return what a terminal would show: after a carriage return a line is written over."""
+    lines = []
+    for line in text.split("\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return "\n".join(lines)
+
+
+def _clean(notebook: NotebookNode) -> None:
+    """Take progress bars and times of execution out of a notebook's outputs and metadata."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        kept = []
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = _as_on_a_screen(output.text)
+                if not output.text.strip():
+                    continue
+            kept.append(output)
+        cell.outputs = kept
+
+
+def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str], report: Report) -> float:
+    """Run a notebook from top to bottom, in place, and return the seconds it took.
+
+    Args:
+        notebook: as built from its source.
+        folder: the kernel's working folder.
+        environment: variables set for the kernel beside the present ones.
+        report: called with the cell's position, the number of cells, and the newest line of output.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: if a cell fails.
+        nbclient.exceptions.DeadKernelError: if the kernel dies.
+    """
+    started = time.perf_counter()
+    client = _Client(
+        notebook,
+        report,
+        timeout=CELL_TIMEOUT_SECONDS,
+        kernel_name="python3",
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.execute(env={**os.environ, **environment, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+    _clean(notebook)
+    return time.perf_counter() - started

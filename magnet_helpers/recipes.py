@@ -1,0 +1,161 @@
+"""How each network of the course is trained: its loss, images, epochs, seed, and the networks it starts from.
+
+A recipe is data. `lab` carries it out, or loads what came of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from magnet_helpers.artifacts import code_version
+from magnet_helpers.budget import Budget
+from magnet_helpers.data import LabeledImages
+from magnet_helpers.defenses import Defense
+from magnet_helpers.inference import apply_model
+from magnet_helpers.losses import ClassificationLoss, Loss
+from magnet_helpers.models import ConvAutoencoder, ConvClassifier, StackedAutoencoder
+from magnet_helpers.seeds import derived_seed, initial_weights_from
+from magnet_helpers.training import TrainingConfig
+
+TRAINING_CODE = code_version("data", "mnist_files", "seeds", "models", "jacobian", "losses", "training", "recipes")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network to be trained: everything that its weights follow from, but for the data.
+
+    Attributes:
+        name: what progress bars, warnings and folders call it.
+        build: makes the untrained network.
+        loss: what is minimised.
+        images: number of training images (None: all).
+        validation_images: number of validation images (None: all).
+        config: epochs, batch size, learning rate, seed.
+        parents: for a stack, its pretrained stages; for a stage, the stages before it.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    loss: Loss
+    images: int | None
+    validation_images: int | None
+    config: TrainingConfig
+    parents: tuple["Recipe", ...] = ()
+
+    def settings(self, data_fingerprint: str) -> dict[str, object]:
+        """Return what the key of the trained network is made from."""
+        return {
+            "kind": "network",
+            "name": self.name,
+            "loss": repr(self.loss),
+            "images": self.images,
+            "validation_images": self.validation_images,
+            "config": repr(self.config),
+            "parents": [parent.settings(data_fingerprint) for parent in self.parents],
+            "data": data_fingerprint,
+            "code": TRAINING_CODE,
+        }
+
+    def untrained(self) -> nn.Module:
+        """Return the network with its initial weights, which the seed alone decides."""
+        with initial_weights_from(self.config.seed):
+            return self.build()
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """Every recipe of the course, for one budget and one seed.
+
+    Args:
+        budget: images and epochs.
+        seed: fixes initial weights, order and noise of every training.
+    """
+
+    budget: Budget
+    seed: int
+
+    def _recipe(
+        self,
+        name: str,
+        build: Callable[[], nn.Module],
+        loss: Loss,
+        epochs: int,
+        *,
+        images: int | None,
+        part: str = "",
+        parents: tuple[Recipe, ...] = (),
+    ) -> Recipe:
+        seed = derived_seed(self.seed, part) if part else self.seed
+        config = TrainingConfig(epochs=epochs, batch_size=self.budget.batch_size, seed=seed)
+        return Recipe(name, build, loss, images, self.budget.validation_images, config, parents)
+
+    def classifier(self) -> Recipe:
+        """Return how the classifier is trained."""
+        return self._recipe(
+            "classifier",
+            ConvClassifier,
+            ClassificationLoss(),
+            self.budget.classifier_epochs,
+            images=self.budget.classifier_images,
+        )
+
+    def stages(self, defense: Defense) -> tuple[Recipe, ...]:
+        """Return how the stages of a stack are pretrained, first to last.
+
+        Each is a denoising autoencoder; its clean images are the stages' before it output on *clean* images (paper,
+        section on stacked denoising autoencoders). Stacks of different size share their first stages, and the first
+        stage is the plain denoising autoencoder if the budget gives both the same epochs.
+        """
+        stages: tuple[Recipe, ...] = ()
+        for number in range(1, defense.n_stacks + 1):
+            suffix = f"stage {number}" if number > 1 else ""
+            stage = self._recipe(
+                f"DAE, noise {defense.noise_std:g} {suffix}".strip(),
+                ConvAutoencoder,
+                defense.loss(),
+                self.budget.pretraining_epochs,
+                images=self.budget.autoencoder_images,
+                part=suffix,
+                parents=stages,
+            )
+            stages = (*stages, stage)
+        return stages
+
+    def reformer(self, defense: Defense) -> Recipe:
+        """Return how the reformer of a defence is trained."""
+        budget = self.budget
+        if defense.family == "stacked_denoising":
+            epochs, part, parents = budget.stack_epochs, "joint training", self.stages(defense)
+        elif defense.family == "contractive":
+            epochs, part, parents = budget.contractive_epochs, "", ()
+        else:
+            epochs, part, parents = budget.autoencoder_epochs, "", ()
+        return self._recipe(
+            defense.label,
+            defense.build,
+            defense.loss(),
+            epochs,
+            images=budget.autoencoder_images,
+            part=part,
+            parents=parents,
+        )
+
+
+def start_from_parents(
+    model: nn.Module, parents: list[nn.Module], train: LabeledImages, validation: LabeledImages
+) -> tuple[LabeledImages, LabeledImages]:
+    """Bring in what the parents of a recipe contribute, and return the images to train and to validate on.
+
+    A stack takes over the pretrained stages' weights. A later stage takes the earlier stages' output on the clean
+    images as its own clean images.
+    """
+    if isinstance(model, StackedAutoencoder):
+        for stage, pretrained in zip(model.stages, parents, strict=True):
+            stage.load_state_dict(pretrained.state_dict())
+    elif parents:
+        before = StackedAutoencoder(parents)
+        train, validation = (
+            LabeledImages(apply_model(before, clean.images), clean.labels) for clean in (train, validation)
+        )
+    return train, validation

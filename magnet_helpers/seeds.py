@@ -1,0 +1,29 @@
+"""Random numbers: each purpose draws from a generator of its own.
+
+Generators live on the CPU, so that every device sees the same numbers, and nothing here touches PyTorch's global one.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """Return a seed in [0, 2⁶³) that depends on both arguments and on nothing else."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def new_generator(seed: int, purpose: str) -> torch.Generator:
+    """Return a CPU generator for one purpose, for example `"noise, epoch 3"`."""
+    return torch.Generator().manual_seed(derived_seed(seed, purpose))
+
+
+@contextmanager
+def initial_weights_from(seed: int) -> Iterator[None]:
+    """Let networks that are built inside draw their initial weights from `seed`; restore the global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "initial weights"))
+        yield

@@ -1,0 +1,222 @@
+"""The training loop. It minimises any loss of any model and knows no autoencoder by name.
+
+Each epoch draws its order and its noise from generators derived from the seed and the epoch alone, so a training that
+was interrupted and goes on from its checkpoint ends with the same weights as one that was not.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from magnet_helpers.data import LabeledImages
+from magnet_helpers.device import choose_device, place
+from magnet_helpers.inference import apply_model, frozen, is_constant
+from magnet_helpers.losses import Loss
+from magnet_helpers.seeds import new_generator
+
+VALIDATION_BATCH_SIZE = 250
+COLLAPSE_CHECK_IMAGES = 256
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss became infinite or not a number."""
+
+
+class CollapseWarning(UserWarning):
+    """An autoencoder returns the same image whatever it is shown."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast to train. The defaults are the paper's; its batch size is known from its program only.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images per step.
+        learning_rate: Adam's step size.
+        betas: Adam's decay rates.
+        adam_epsilon: Adam's ε.
+        seed: fixes the order of the images and all noise.
+    """
+
+    epochs: int
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    adam_epsilon: float = 1e-7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch: mean losses per image over the training and the validation images, and its seconds."""
+
+    training_loss: float
+    validation_loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training was like.
+
+    Attributes:
+        epochs: one record per epoch.
+        collapsed: whether the trained model is an autoencoder with a constant output.
+    """
+
+    epochs: tuple[Epoch, ...] = ()
+    collapsed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all epochs together."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+
+class Checkpoint(Protocol):
+    """Where `fit` leaves its state after every epoch, and finds it again."""
+
+    def load(self) -> tuple[dict[str, Tensor], tuple[Epoch, ...]] | None:
+        """Return the last saved state, or None."""
+        ...
+
+    def save(self, tensors: Mapping[str, Tensor], epochs: tuple[Epoch, ...]) -> None:
+        """Replace the saved state, wholly or not at all."""
+        ...
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    return tensors
+
+
+def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    model.load_state_dict(weights)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+
+
+def _validation_loss(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, seed: int) -> float:
+    generator = new_generator(seed, "validation noise")
+    total = 0.0
+    with frozen(model), torch.no_grad():
+        for some, their in zip(images.split(VALIDATION_BATCH_SIZE), labels.split(VALIDATION_BATCH_SIZE), strict=True):
+            total += loss(model, some, their, generator).item() * len(some)
+    return total / len(images)
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    train: LabeledImages,
+    validation: LabeledImages,
+    config: TrainingConfig,
+    *,
+    device: torch.device | None = None,
+    checkpoint: Checkpoint | None = None,
+    label: str = "training",
+) -> History:
+    """Train the model in place with Adam and return its history.
+
+    Args:
+        model: moved to `device`; left in evaluation mode.
+        loss: called as `loss(model, images, labels, generator)`.
+        train: images to learn from.
+        validation: images whose loss is measured after each epoch; nothing is chosen by it.
+        config: epochs, batch size, learning rate, seed.
+        device: default `choose_device()`.
+        checkpoint: if given, the state is saved there after each epoch and taken up from there.
+        label: the model's name in the progress bar, in errors and in warnings.
+
+    Raises:
+        TrainingDivergedError: if the loss is no finite number.
+
+    Warns:
+        CollapseWarning: if the model is an autoencoder whose output is constant.
+    """
+    device = device or choose_device()
+    place(model, device)
+    images, labels = train.images.to(device), train.labels.to(device)
+    held_out, their = validation.images.to(device), validation.labels.to(device)
+    optimizer = torch.optim.Adam(
+        model.parameters(), config.learning_rate, config.betas, config.adam_epsilon, fused=True
+    )
+    history = History()
+    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        tensors, epochs = saved
+        _restore(model, optimizer, tensors)
+        history = History(epochs)
+    steps_per_epoch = math.ceil(len(train) / config.batch_size)
+    steps_done = len(history.epochs) * steps_per_epoch
+    with tqdm(total=config.epochs * steps_per_epoch, initial=steps_done, desc=label, leave=False) as bar:
+        for epoch in range(len(history.epochs), config.epochs):
+            started = time.perf_counter()
+            model.train()
+            order = torch.randperm(len(train), generator=new_generator(config.seed, f"order, epoch {epoch}"))
+            noise = new_generator(config.seed, f"noise, epoch {epoch}")
+            total = torch.zeros((), device=device)
+            for batch in order.to(device).split(config.batch_size):
+                value = loss(model, images[batch], labels[batch], noise)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                total += value.detach() * len(batch)
+                bar.update()
+            training_loss = total.item() / len(train)
+            validation_loss = _validation_loss(model, loss, held_out, their, config.seed)
+            _check_finite(training_loss, validation_loss, epoch, label, config)
+            seconds = time.perf_counter() - started
+            record = Epoch(training_loss, validation_loss, seconds)
+            history = History((*history.epochs, record))
+            if checkpoint is not None:
+                checkpoint.save(_state(model, optimizer), history.epochs)
+    model.eval()
+    return replace(history, collapsed=_warn_if_collapsed(model, validation, label))
+
+
+def _check_finite(training: float, validation: float, epoch: int, label: str, config: TrainingConfig) -> None:
+    if not (math.isfinite(training) and math.isfinite(validation)):
+        raise TrainingDivergedError(
+            f"{label}: the loss is no finite number in epoch {epoch + 1} (training {training}, validation "
+            f"{validation}). Likely causes: a learning rate too large (it is {config.learning_rate}), "
+            "images with NaN or far outside [0, 1], or a penalty weight that dwarfs the error."
+        )
+
+
+def _warn_if_collapsed(model: nn.Module, validation: LabeledImages, label: str) -> bool:
+    images = validation.images[:COLLAPSE_CHECK_IMAGES]
+    outputs = apply_model(model, images)
+    collapsed = outputs.shape == images.shape and is_constant(outputs, images)
+    if collapsed:
+        warn_collapsed(label)
+    return collapsed
+
+
+def warn_collapsed(label: str) -> None:
+    """Warn that the autoencoder of that name has collapsed."""
+    warnings.warn(
+        f"{label} has collapsed: it returns the same image whatever it is shown, so everything behind it is at chance. "
+        "Train it again with another seed or a smaller learning rate.",
+        CollapseWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,326 @@
+import dataclasses
+import math
+import warnings
+
+import pytest
+import torch
+from tiny import equal, tiny_autoencoder, tiny_classifier, tiny_images, weights
+from torch import nn
+from torch.nn import functional as F
+
+from magnet_helpers.losses import ClassificationLoss, DenoisingLoss, ReconstructionLoss
+from magnet_helpers.models import ConvAutoencoder, ConvClassifier
+from magnet_helpers.seeds import initial_weights_from, new_generator
+from magnet_helpers.training import (
+    CollapseWarning,
+    Epoch,
+    History,
+    TrainingConfig,
+    TrainingDivergedError,
+    fit,
+)
+
+CPU = torch.device("cpu")
+TRAIN, VALIDATION = tiny_images(22), tiny_images(9, seed=1)
+CONFIG = TrainingConfig(epochs=3, batch_size=8, seed=5)  # 22 images: the last batch holds 6
+NOISY = DenoisingLoss(0.3)
+
+
+class MemoryCheckpoint:
+    def __init__(self):
+        self.saved = None
+        self.times = 0
+
+    def load(self):
+        return self.saved
+
+    def save(self, tensors, epochs):
+        self.saved = {name: value.detach().clone() for name, value in tensors.items()}, epochs
+        self.times += 1
+
+
+class InterruptedLoss:
+    """A loss that stops the training at its `call`-th step."""
+
+    def __init__(self, loss, call, outcome):
+        self.loss, self.call, self.outcome = loss, call, outcome
+        self.calls = 0
+
+    def __call__(self, model, images, labels, generator):
+        self.calls += model.training
+        if self.calls == self.call and model.training:
+            return self.outcome()
+        return self.loss(model, images, labels, generator)
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def trained(loss=NOISY, config=CONFIG, model=None, **keywords):
+    model = model or tiny_autoencoder()
+    history = fit(model, loss, TRAIN, VALIDATION, config, device=CPU, **keywords)
+    return model, history
+
+
+def losses(history):
+    return [(epoch.training_loss, epoch.validation_loss) for epoch in history.epochs]
+
+
+# ---- what a training does
+
+
+def test_training_lowers_both_losses():
+    _, history = trained(ReconstructionLoss(), TrainingConfig(epochs=6, batch_size=8))
+    for name in ("training_loss", "validation_loss"):
+        values = [getattr(epoch, name) for epoch in history.epochs]
+        assert values == sorted(values, reverse=True)
+        assert values[-1] < 0.9 * values[0]
+
+
+def test_training_teaches_the_papers_classifier():
+    with initial_weights_from(0):
+        model = ConvClassifier()
+    images = tiny_images(40)
+    history = fit(model, ClassificationLoss(), images, images, TrainingConfig(4, batch_size=10), device=CPU)
+    assert math.isclose(history.epochs[0].training_loss, math.log(10), rel_tol=0.2)
+    assert history.epochs[-1].validation_loss < 0.5
+
+
+def test_history_has_one_record_per_epoch():
+    model, history = trained()
+    assert len(history.epochs) == CONFIG.epochs
+    assert all(epoch.seconds > 0 for epoch in history.epochs)
+    assert math.isclose(history.seconds, sum(epoch.seconds for epoch in history.epochs))
+    assert not history.collapsed
+    assert not model.training
+
+
+def test_it_agrees_with_adam_written_out():
+    """Kingma and Ba 2015, algorithm 1, with the same order and noise."""
+    model = tiny_autoencoder()
+    parameters = list(model.parameters())
+    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    step, means = 0, []
+    for epoch in range(CONFIG.epochs):
+        order = torch.randperm(22, generator=new_generator(5, f"order, epoch {epoch}"))
+        noise = new_generator(5, f"noise, epoch {epoch}")
+        total = 0.0
+        for start in (0, 8, 16):
+            images = TRAIN.images[order[start : start + 8]]
+            noisy = (images + 0.3 * torch.randn(images.shape, generator=noise)).clamp(0, 1)
+            loss = ((model(noisy) - images) ** 2).sum() / len(images)
+            gradients = torch.autograd.grad(loss, parameters)
+            step += 1
+            with torch.no_grad():
+                for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
+                    m.copy_(0.9 * m + 0.1 * g)
+                    v.copy_(0.999 * v + 0.001 * g**2)
+                    p -= 1e-3 * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-7)
+            total += loss.item() * len(images)
+        means.append(total / 22)
+    ours, history = trained()
+    assert [epoch.training_loss for epoch in history.epochs] == pytest.approx(means, rel=1e-5)
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_it_agrees_with_pytorchs_plain_adam():
+    model = tiny_autoencoder()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2, (0.8, 0.99), 1e-5, fused=False, foreach=False)
+    for epoch in range(2):
+        order = torch.randperm(22, generator=new_generator(5, f"order, epoch {epoch}"))
+        for batch in (order[:8], order[8:16], order[16:]):
+            optimizer.zero_grad()
+            F.mse_loss(model(TRAIN.images[batch]), TRAIN.images[batch]).mul(784).backward()
+            optimizer.step()
+    config = TrainingConfig(2, 8, learning_rate=1e-2, betas=(0.8, 0.99), adam_epsilon=1e-5, seed=5)
+    ours, _ = trained(ReconstructionLoss(), config)
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_validation_loss_is_measured_on_all_images_with_the_same_noise(monkeypatch):
+    monkeypatch.setattr("magnet_helpers.training.VALIDATION_BATCH_SIZE", 4)  # 9 images: 4, 4 and 1
+    model, history = trained(config=dataclasses.replace(CONFIG, epochs=1))
+    generator = new_generator(5, "validation noise")
+    total = 0.0
+    for images in VALIDATION.images.split(4):
+        noisy = (images + 0.3 * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+        total += ((model(noisy) - images) ** 2).sum().item()
+    assert history.epochs[0].validation_loss == pytest.approx(total / 9, rel=1e-5)
+    still = TrainingConfig(epochs=3, batch_size=8, learning_rate=1e-30)
+    _, history = trained(config=still)
+    assert len({epoch.validation_loss for epoch in history.epochs}) == 1, "noise differs between epochs"
+    assert len({epoch.training_loss for epoch in history.epochs}) == 3, "training noise does not"
+
+
+def test_it_learns_in_training_mode_and_validates_in_evaluation_mode():
+    seen = []
+
+    def loss(model, images, labels, generator):
+        seen.append((model.training, torch.is_grad_enabled(), len(images)))
+        return ReconstructionLoss()(model, images, labels, generator)
+
+    trained(loss, dataclasses.replace(CONFIG, epochs=2), model=tiny_autoencoder().eval())
+    assert seen == [(True, True, 8), (True, True, 8), (True, True, 6), (False, False, 9)] * 2
+
+
+def test_every_image_is_seen_once_per_epoch_in_a_new_order():
+    seen = []
+
+    def loss(model, images, labels, generator):
+        seen.extend(images.sum(dim=(1, 2, 3)).tolist() if model.training else [])
+        return ReconstructionLoss()(model, images, labels, generator)
+
+    trained(loss, dataclasses.replace(CONFIG, epochs=2))
+    everything = sorted(TRAIN.images.sum(dim=(1, 2, 3)).tolist())
+    assert sorted(seen[:22]) == pytest.approx(everything)
+    assert sorted(seen[22:]) == pytest.approx(everything)
+    assert seen[:22] != seen[22:]
+
+
+def test_labels_follow_their_images():
+    label_of = {image.numpy().tobytes(): label for image, label in zip(TRAIN.images, TRAIN.labels, strict=True)}
+
+    def loss(model, images, labels, generator):
+        if model.training:
+            assert all(label_of[image.numpy().tobytes()] == label for image, label in zip(images, labels, strict=True))
+        return ClassificationLoss()(model, images, labels, generator)
+
+    trained(loss, model=tiny_classifier())
+
+
+# ---- the same numbers again
+
+
+def test_the_seed_decides_the_weights_bit_for_bit():
+    runs = []
+    for seed, global_seed in ((5, 1), (5, 2), (6, 1)):
+        torch.manual_seed(global_seed)
+        model, history = trained(config=dataclasses.replace(CONFIG, seed=seed))
+        runs.append((weights(model), losses(history)))
+    assert equal(runs[0][0], runs[1][0])
+    assert runs[0][1] == runs[1][1]
+    assert not equal(runs[0][0], runs[2][0])
+
+
+def test_the_global_generator_is_left_alone():
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    trained(checkpoint=MemoryCheckpoint())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def conv_autoencoder(seed):
+    with initial_weights_from(seed):
+        return ConvAutoencoder()
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 7, 9])  # three steps per epoch
+@pytest.mark.parametrize("build", [tiny_autoencoder, conv_autoencoder])
+def test_an_interrupted_training_ends_like_one_that_was_not(step, build):
+    if build is conv_autoencoder and step != 5:
+        step = 5
+    whole, interrupted = MemoryCheckpoint(), MemoryCheckpoint()
+    model, history = trained(model=build(0), checkpoint=whole)
+    with pytest.raises(KeyboardInterrupt):
+        trained(InterruptedLoss(NOISY, step, stop), model=build(0), checkpoint=interrupted)
+    assert interrupted.times == (step - 1) // 3
+    # Only what the checkpoint holds may count, so it goes on from another network (after a first epoch).
+    again, resumed = trained(model=build(0 if step <= 3 else 9), checkpoint=interrupted)
+    assert equal(weights(again), weights(model))
+    assert losses(resumed) == losses(history)
+    assert equal(interrupted.saved[0], whole.saved[0]), "Adam's moments differ"
+    assert any(name.endswith("exp_avg_sq") for name in whole.saved[0])
+
+
+def test_a_finished_training_is_not_repeated():
+    checkpoint = MemoryCheckpoint()
+    model, history = trained(checkpoint=checkpoint)
+    again, found = trained(InterruptedLoss(NOISY, 1, stop), model=tiny_autoencoder(9), checkpoint=checkpoint)
+    assert equal(weights(again), weights(model))
+    assert found == history
+    assert not again.training
+    assert checkpoint.times == CONFIG.epochs
+
+
+# ---- what goes wrong
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_is_an_error(value):
+    checkpoint = MemoryCheckpoint()
+    bad = InterruptedLoss(NOISY, 5, lambda: torch.full((), value, requires_grad=True))
+    with pytest.raises(TrainingDivergedError, match=r"^DAE 7: the loss is no finite number in epoch 2 .*0\.001"):
+        trained(bad, label="DAE 7", checkpoint=checkpoint)
+    assert len(checkpoint.saved[1]) == 1, "the last good epoch is kept, and no other"
+
+
+def test_a_validation_loss_that_is_no_number_is_an_error():
+    def loss(model, images, labels, generator):
+        return ReconstructionLoss()(model, images, labels, generator) * (1 if model.training else math.nan)
+
+    with pytest.raises(TrainingDivergedError, match=r"epoch 1 .*validation nan"):
+        trained(loss)
+
+
+def dead_autoencoder():
+    model = conv_autoencoder(0)
+    for parameter in model.decoder.parameters():
+        nn.init.zeros_(parameter)
+    return model
+
+
+def test_a_collapsed_autoencoder_is_noticed():
+    config = TrainingConfig(epochs=1, batch_size=8, learning_rate=1e-9)
+    with pytest.warns(CollapseWarning, match=r"^DAE 7 has collapsed: .*seed or a smaller learning rate") as caught:
+        _, history = trained(config=config, model=dead_autoencoder(), label="DAE 7")
+    assert history.collapsed
+    assert len(caught) == 1
+
+
+def test_what_has_not_collapsed_is_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not trained()[1].collapsed
+        constant = tiny_classifier()
+        for parameter in constant.parameters():
+            nn.init.zeros_(parameter)
+        still = TrainingConfig(epochs=1, learning_rate=1e-30)
+        assert not trained(ClassificationLoss(), still, model=constant)[1].collapsed
+
+
+def test_one_validation_image_is_enough():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = fit(tiny_autoencoder(), NOISY, TRAIN, VALIDATION.first(1), CONFIG, device=CPU)
+    assert not history.collapsed
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate"])
+@pytest.mark.parametrize("value", [0, -1, math.nan])
+def test_impossible_settings(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be more than 0, got {value}"):
+        TrainingConfig(**{"epochs": 1, name: value})
+
+
+def test_the_defaults_are_the_papers():
+    config = TrainingConfig(20)
+    assert (config.batch_size, config.learning_rate, config.betas, config.adam_epsilon) == (
+        64,
+        1e-3,
+        (0.9, 0.999),
+        1e-7,
+    )
+    assert config == TrainingConfig(epochs=20)
+    assert repr(config) == (
+        "TrainingConfig(epochs=20, batch_size=64, learning_rate=0.001, betas=(0.9, 0.999), adam_epsilon=1e-07, seed=0)"
+    )
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.epochs = 3
+
+
+def test_an_empty_history_took_no_time():
+    assert History().seconds == 0
+    assert History((Epoch(1.0, 2.0, 3.5), Epoch(1.0, 2.0, 0.25))).seconds == 3.75
