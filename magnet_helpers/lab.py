@@ -76,6 +76,12 @@ class Lab:
         return f"{self.data.title} · {budget} · seed {self.seed} · n = {len(self.test):,}"
 
     @property
+    def examples(self) -> LabeledImages:
+        """The first test image of each digit, from 0 to 9."""
+        first = torch.stack([(self.data.test.labels == digit).nonzero()[0, 0] for digit in range(10)])
+        return LabeledImages(self.data.test.images[first], self.data.test.labels[first])
+
+    @property
     def recipes(self) -> Recipes:
         """How every network of the course is trained with this budget and seed."""
         return Recipes(self.budget, self.seed)

@@ -1,7 +1,8 @@
 """The lessons: their order, their titles, how long they take, and the call that each of them begins with."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from magnet_helpers.lab import Lab
 
@@ -18,7 +19,13 @@ class Lesson:
 
     name: str
     title: str
-    minutes: dict[str, float]
+    minutes: Mapping[str, float] = field(hash=False)
+
+    @property
+    def duration(self) -> str:
+        """The line in its first cell that says how long it takes."""
+        texts = [f"{_in_words(minutes)} with the `{budget}` budget" for budget, minutes in self.minutes.items()]
+        return f"**Time** on 2 CPU cores, if the lessons before it have run: {', '.join(texts)}."
 
 
 LESSONS = (
@@ -33,6 +40,14 @@ LESSONS = (
     Lesson("06_attacks", "Attacks", {"smoke": 0.3, "fast": 1, "paper": 2}),
     Lesson("07_comparison", "The comparison", {"smoke": 0.3, "fast": 1, "paper": 2}),
 )
+
+
+def _in_words(minutes: float) -> str:
+    if minutes < 1:
+        return "under a minute"
+    if minutes < 90:
+        return f"about {minutes:.0f} minute{'s' * (round(minutes) != 1)}"
+    return f"about {minutes / 60:.0f} hours"
 
 
 def get_lesson(name: str) -> Lesson:
@@ -54,8 +69,6 @@ def start_lesson(name: str) -> Lab:
     """
     lesson = get_lesson(name)
     lab = Lab()
-    minutes = lesson.minutes[lab.budget.name]
-    length = "under a minute" if minutes < 1 else f"about {minutes:.0f} minute{'s' * (minutes >= 1.5)}"
     print(f"dataset: {lab.data.title}, {len(lab.data.train):,} training images")
     print(
         f"budget:  {lab.budget.name}"
@@ -63,5 +76,8 @@ def start_lesson(name: str) -> Lab:
     )
     print(f"seed:    {lab.seed}")
     print(f"device:  {lab.device}, {os.cpu_count()} CPU cores")
-    print(f"time:    {length} on 2 CPU cores, if the lessons before it have run; else their networks are trained too")
+    print(
+        f"time:    {_in_words(lesson.minutes[lab.budget.name])} on 2 CPU cores, if the lessons before it have run; "
+        "else their networks are trained too"
+    )
     return lab

@@ -1,31 +1,28 @@
-"""The four MNIST files: where they lie, whether they are whole and genuine, and how to get them.
+"""The four MNIST files: where they lie, and whether they are whole and genuine.
 
-Answers for finding, reading, checking and downloading the files. What the arrays become (tensors,
-a split) and what happens without MNIST is left to `data`; where folders are, to `workspace`.
+Answers for finding, reading and checking the files. Getting missing ones from a mirror is left to
+`mnist_download`; what the arrays become (tensors, a split) and what happens without MNIST, to
+`data`; where folders are, to `workspace`.
 
-Environment variables: `MAGNET_DATA` names a folder that holds the four files, gzip-compressed or
-not. It is only ever read: nothing is written or removed there. `MAGNET_MNIST_MIRRORS` replaces
-`MIRRORS` with a space-separated list of addresses that serve `<file>.gz`.
+Environment variable: `MAGNET_DATA` names a folder that holds the four files, gzip-compressed or
+not. It is only ever read: nothing is written or removed there.
 """
 
 import gzip
 import hashlib
 import math
 import os
-import queue
-import threading
-import time
-import uuid
 import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
-import pooch
-import requests
 from numpy.typing import NDArray
 
+from magnet_helpers.mnist_download import GZIP_START, DataError, WrongFileError, download_files, folder_error
 from magnet_helpers.workspace import data_folder
+
+__all__ = ["MNIST_SHA256", "DataError", "WrongFileError", "read_idx", "read_mnist"]
 
 MNIST_SHA256 = {  # of the decompressed bytes: the gzip wrappers of the mirrors differ
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
@@ -33,24 +30,7 @@ MNIST_SHA256 = {  # of the decompressed bytes: the gzip wrappers of the mirrors 
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
 }
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
-CONNECT_SECONDS = 3.0  # to reach a mirror
-READ_SECONDS = 4.0  # of silence, after which a mirror is given up
-DECISION_SECONDS = 8.0  # of waiting for a first byte, over all mirrors together
-
 _LABELS_MAGIC, _IMAGES_MAGIC = 2049, 2051
-_GZIP_START = b"\x1f\x8b"
-
-
-class DataError(ValueError):
-    """Images or labels cannot be had, or are not what they should be; the message says why."""
-
-
-class WrongFileError(DataError):
-    """A file was read, and its contents are not those of the published MNIST file."""
 
 
 def read_mnist(*, download: bool = True) -> dict[str, NDArray[np.uint8]]:
@@ -131,20 +111,12 @@ def _read_own_folder(folder: Path, *, download: bool) -> dict[str, NDArray[np.ui
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as failure:
-                    raise _folder_error(folder, failure) from error
+                    raise folder_error(folder, failure) from error
                 warnings.warn(f"{error} The wrong file has been removed.", stacklevel=2)
     missing = [name for name in MNIST_SHA256 if name not in arrays]
     if missing and not download:
         raise DataError(f"{folder} lacks {', '.join(missing)}, and no download was asked for.")
-    return (arrays | _download(missing, folder)) if missing else arrays
-
-
-def _folder_error(folder: Path, error: OSError) -> DataError:
-    return DataError(
-        f"MNIST cannot be stored in {folder}: {error.strerror or error}. Free some space or make "
-        "the folder writable, or set MAGNET_HOME to a folder that can be written, or set "
-        "MAGNET_DATA to one that already holds the four MNIST files."
-    )
+    return (arrays | download_files(missing, folder, _read_checked)) if missing else arrays
 
 
 def _decompressed(path: Path, source: str) -> bytes:
@@ -153,7 +125,7 @@ def _decompressed(path: Path, source: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror or error}. Make it a readable file.") from error
-    if not content.startswith(_GZIP_START):
+    if not content.startswith(GZIP_START):
         return content
     try:
         return gzip.decompress(content)
@@ -215,93 +187,3 @@ def _read_checked(path: Path, name: str, source: str) -> NDArray[np.uint8]:
     _check_kind(array, name, source)
     _check_sum(content, name, source)
     return array
-
-
-def _download(names: list[str], folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """Put the named files into `folder`; a mirror is left for the next at its first failure."""
-    mirrors = tuple(os.environ.get("MAGNET_MNIST_MIRRORS", "").split()) or MIRRORS
-    arrays: dict[str, NDArray[np.uint8]] = {}
-    failures: list[str] = []
-    waited = 0.0
-    for mirror in mirrors:
-        if waited >= DECISION_SECONDS:
-            failures.append(f"{mirror} was not asked: the others took {waited:.0f} seconds.")
-            continue
-        urls = {n: f"{mirror.rstrip('/')}/{n}.gz" for n in names if n not in arrays}
-        started = time.monotonic()
-        try:
-            _await_first_byte(next(iter(urls.values())), DECISION_SECONDS - waited)
-            for name, url in urls.items():
-                arrays[name] = _fetch(url, name, folder)
-            return arrays
-        except requests.RequestException as error:
-            failures.append(f"{mirror} {_in_words(error)}.")
-        except WrongFileError as error:
-            failures.append(str(error))
-        waited += min(time.monotonic() - started, READ_SECONDS)  # progress before it is no waiting
-    raise DataError(
-        f"MNIST is not in {folder}, and no mirror could provide it:\n  "
-        + "\n  ".join(failures)
-        + "\nGo online and try again, or set MAGNET_DATA to a folder that holds the four files, "
-        'or take the embedded data with load_images("digits").'
-    )
-
-
-def _await_first_byte(url: str, seconds: float) -> None:
-    """Return once `url` has begun to answer, whatever it says; else raise `RequestException`.
-
-    No time-out of `requests` bounds the look-up of a name or the sum over a host's addresses,
-    hence the thread. It is left to itself when the time is up, and it writes nothing.
-    """
-    outcome: queue.SimpleQueue[requests.RequestException | None] = queue.SimpleQueue()
-
-    def ask() -> None:
-        timeout = (CONNECT_SECONDS, READ_SECONDS)
-        try:
-            with requests.get(url, stream=True, timeout=timeout) as response:
-                next(response.iter_content(1), b"")
-        except requests.RequestException as error:
-            outcome.put(error)
-        else:
-            outcome.put(None)
-
-    threading.Thread(target=ask, name="mnist-first-byte", daemon=True).start()
-    try:
-        error = outcome.get(timeout=min(seconds, READ_SECONDS))
-    except queue.Empty:
-        raise requests.Timeout("no first byte in time") from None
-    if error is not None:
-        raise error
-
-
-def _fetch(url: str, name: str, folder: Path) -> NDArray[np.uint8]:
-    """Download one file beside its place, check it, and only then move it there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{name}-{uuid.uuid4().hex}.part"
-        try:
-            timeout = (CONNECT_SECONDS, READ_SECONDS)
-            pooch.HTTPDownloader(progressbar=True, timeout=timeout)(url, str(part), None)
-            array = _read_checked(part, name, url)
-            with part.open("rb") as file:
-                compressed = file.read(2) == _GZIP_START  # some servers decompress on the way
-            part.replace(folder / (f"{name}.gz" if compressed else name))
-        finally:
-            part.unlink(missing_ok=True)
-    except requests.RequestException:
-        raise  # is an OSError too, but the mirror's failure, not the folder's
-    except OSError as error:
-        raise _folder_error(folder, error) from error
-    return array
-
-
-def _in_words(error: requests.RequestException) -> str:
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"answered with HTTP status {error.response.status_code}"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
-        return "did not answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "broke off half-way"
-    if isinstance(error, requests.ConnectionError):
-        return "could not be reached"
-    return f"failed: {error}"

@@ -17,6 +17,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from magnet_helpers.lessons import get_lesson
+
 CELL_TIMEOUT_SECONDS = 24 * 3600  # the paper's budget trains for hours in one cell
 Report = Callable[[int, int, str], None]
 
@@ -28,6 +30,7 @@ def build_notebook(source: Path) -> NotebookNode:
         FileNotFoundError: if there is no such source.
     """
     notebook: NotebookNode = jupytext.read(source, fmt="py:percent")
+    lesson = get_lesson(source.stem)
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -36,9 +39,7 @@ def build_notebook(source: Path) -> NotebookNode:
     )
     for index, cell in enumerate(notebook.cells):
         cell.id = f"{source.stem[:2]}-{index:03d}"
-        # In JupyterLab, what a reader should open for herself stays folded.
-        if "folded" in cell.metadata.get("tags", []):
-            cell.metadata["jupyter"] = {"source_hidden": True}
+        cell.source = cell.source.replace("{{minutes}}", lesson.duration)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 
@@ -124,6 +125,7 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
         timeout=CELL_TIMEOUT_SECONDS,
         kernel_name="python3",
         coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
     )
     client.execute(env={**os.environ, **environment, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})

@@ -75,30 +75,38 @@ class Recipes:
     budget: Budget
     seed: int
 
-    def _recipe(
+    def _autoencoder(
         self,
         name: str,
         build: Callable[[], nn.Module],
         loss: Loss,
         epochs: int,
         *,
-        images: int | None,
         part: str = "",
         parents: tuple[Recipe, ...] = (),
     ) -> Recipe:
-        seed = derived_seed(self.seed, part) if part else self.seed
-        config = TrainingConfig(epochs=epochs, batch_size=self.budget.batch_size, seed=seed)
-        return Recipe(name, build, loss, images, self.budget.validation_images, config, parents)
+        budget = self.budget
+        config = TrainingConfig(
+            epochs=epochs,
+            batch_size=budget.autoencoder_batch_size,
+            learning_rate=budget.autoencoder_learning_rate,
+            schedule=budget.schedule,
+            seed=derived_seed(self.seed, part) if part else self.seed,
+        )
+        return Recipe(name, build, loss, budget.autoencoder_images, budget.validation_images, config, parents)
 
     def classifier(self) -> Recipe:
         """Return how the classifier is trained."""
-        return self._recipe(
-            "classifier",
-            ConvClassifier,
-            ClassificationLoss(),
-            self.budget.classifier_epochs,
-            images=self.budget.classifier_images,
+        budget = self.budget
+        config = TrainingConfig(
+            epochs=budget.classifier_epochs,
+            batch_size=budget.classifier_batch_size,
+            learning_rate=budget.classifier_learning_rate,
+            schedule=budget.schedule,
+            seed=self.seed,
         )
+        loss = ClassificationLoss()
+        return Recipe("classifier", ConvClassifier, loss, budget.classifier_images, budget.validation_images, config)
 
     def stages(self, defense: Defense) -> tuple[Recipe, ...]:
         """Return how the stages of a stack are pretrained, first to last.
@@ -110,12 +118,11 @@ class Recipes:
         stages: tuple[Recipe, ...] = ()
         for number in range(1, defense.n_stacks + 1):
             suffix = f"stage {number}" if number > 1 else ""
-            stage = self._recipe(
+            stage = self._autoencoder(
                 f"DAE, noise {defense.noise_std:g} {suffix}".strip(),
                 ConvAutoencoder,
                 defense.loss(),
                 self.budget.pretraining_epochs,
-                images=self.budget.autoencoder_images,
                 part=suffix,
                 parents=stages,
             )
@@ -131,12 +138,11 @@ class Recipes:
             epochs, part, parents = budget.contractive_epochs, "", ()
         else:
             epochs, part, parents = budget.autoencoder_epochs, "", ()
-        return self._recipe(
+        return self._autoencoder(
             defense.label,
             defense.build,
             defense.loss(),
             epochs,
-            images=budget.autoencoder_images,
             part=part,
             parents=parents,
         )

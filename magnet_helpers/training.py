@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from magnet_helpers.inference import apply_model, frozen, is_constant
 from magnet_helpers.losses import Loss
 from magnet_helpers.seeds import new_generator
 
+Schedule = Literal["constant", "linear"]
 VALIDATION_BATCH_SIZE = 250
 COLLAPSE_CHECK_IMAGES = 256
 
@@ -43,6 +44,7 @@ class TrainingConfig:
         learning_rate: Adam's step size.
         betas: Adam's decay rates.
         adam_epsilon: Adam's ε.
+        schedule: `"constant"`, or `"linear"`: the step size falls to zero over the whole training.
         seed: fixes the order of the images and all noise.
     """
 
@@ -51,12 +53,19 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     adam_epsilon: float = 1e-7
+    schedule: Schedule = "constant"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+        if self.schedule not in ("constant", "linear"):
+            raise ValueError(f'schedule must be "constant" or "linear", got {self.schedule!r}')
+
+    def step_size(self, progress: float) -> float:
+        """Return Adam's step size after a share `progress` in [0, 1) of all steps."""
+        return self.learning_rate * (1 - progress if self.schedule == "linear" else 1)
 
 
 @dataclass(frozen=True)
@@ -167,8 +176,8 @@ def fit(
         _restore(model, optimizer, tensors)
         history = History(epochs)
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
-    steps_done = len(history.epochs) * steps_per_epoch
-    with tqdm(total=config.epochs * steps_per_epoch, initial=steps_done, desc=label, leave=False) as bar:
+    steps, step = config.epochs * steps_per_epoch, len(history.epochs) * steps_per_epoch
+    with tqdm(total=steps, initial=step, desc=label, leave=False) as bar:
         for epoch in range(len(history.epochs), config.epochs):
             started = time.perf_counter()
             model.train()
@@ -179,7 +188,9 @@ def fit(
                 value = loss(model, images[batch], labels[batch], noise)
                 optimizer.zero_grad()
                 value.backward()
+                optimizer.param_groups[0]["lr"] = config.step_size(step / steps)
                 optimizer.step()
+                step += 1
                 total += value.detach() * len(batch)
                 bar.update()
             training_loss = total.item() / len(train)

@@ -76,6 +76,18 @@ def isolate(monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
     return home / "data" / "mnist"
 
 
+def use_mirrors(monkeypatch: pytest.MonkeyPatch, *servers: "MirrorServer") -> None:
+    monkeypatch.setenv("MAGNET_MNIST_MIRRORS", " ".join(server.url for server in servers))
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def with_byte(content: bytes, position: int, value: int) -> bytes:
+    return content[:position] + bytes([value]) + content[position + 1 :]
+
+
 class MirrorServer:
     """What a test sees of a mirror: its address, and the file names it was asked for."""
 

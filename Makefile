@@ -1,0 +1,51 @@
+# Everything the project does from a shell. `make help` lists it.
+BUDGET ?= fast
+DATASET ?= auto
+SEED ?= 0
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup course test check lab notebooks format clean
+
+help:  ## list what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits SEED=0"
+
+setup: $(READY)  ## create .venv and install everything, once
+
+# The stamp is written last: an installation that was interrupted is done again.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[course,dev]'
+	@touch $(READY)
+
+course: $(READY)  ## run all lessons in order, write build/, print the comparison table
+	$(RUN) -m magnet_helpers course --budget $(BUDGET) --dataset $(DATASET) --seed $(SEED)
+
+test: $(READY)  ## unit tests, then every notebook under nbval
+	$(RUN) -m pytest -q
+	rm -rf build/nbval
+	MAGNET_HOME=$(CURDIR)/build/nbval MAGNET_BUDGET=smoke MAGNET_DATASET=digits MAGNET_SEED=0 \
+		$(RUN) -m pytest -q --nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider notebooks
+
+check: $(READY)  ## format, lint and types
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: $(READY)  ## format the code
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+lab: $(READY)  ## open JupyterLab on the first lesson
+	$(VENV)/bin/jupyter lab notebooks/00_start_here.ipynb
+
+notebooks: $(READY)  ## rebuild notebooks/*.ipynb from notebooks/source/ and execute them (fast budget, MNIST)
+	$(RUN) -m magnet_helpers notebooks
+
+clean:  ## remove build/ (trained networks too) and .venv
+	rm -rf build $(VENV)

@@ -1,0 +1,156 @@
+"""Getting MNIST files from a mirror into a folder, wholly or not at all.
+
+Answers for mirrors, time-outs and disks that fail. Whether a file is the published one is left to the check that
+`mnist_files` passes in.
+
+Environment variable: `MAGNET_MNIST_MIRRORS` replaces `MIRRORS` with a space-separated list of addresses that serve
+`<file>.gz`.
+"""
+
+import os
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pooch
+import requests
+from numpy.typing import NDArray
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+CONNECT_SECONDS = 3.0  # to reach a mirror
+READ_SECONDS = 4.0  # of silence, after which a mirror is given up
+DECISION_SECONDS = 8.0  # of waiting for a first byte, over all mirrors together
+PART_SECONDS = 24 * 3600.0  # age from which a half-written file belongs to no running download
+GZIP_START = b"\x1f\x8b"
+
+# Returns the contents of the file `path` for the name of an MNIST file; `source` is what its errors call the file.
+# Raises `WrongFileError` if they are not the published ones.
+Check = Callable[[Path, str, str], NDArray[np.uint8]]
+
+
+class DataError(ValueError):
+    """Images or labels cannot be had, or are not what they should be; the message says why."""
+
+
+class WrongFileError(DataError):
+    """A file was read, and its contents are not those of the published MNIST file."""
+
+
+def folder_error(folder: Path, error: OSError) -> DataError:
+    """Return the error that says why nothing can be stored in `folder`, and what to do."""
+    return DataError(
+        f"MNIST cannot be stored in {folder}: {error.strerror or error}. Free some space or make "
+        "the folder writable, or set MAGNET_HOME to a folder that can be written, or set "
+        "MAGNET_DATA to one that already holds the four MNIST files."
+    )
+
+
+def download_files(names: list[str], folder: Path, check: Check) -> dict[str, NDArray[np.uint8]]:
+    """Put the named files into `folder` and return their contents.
+
+    A mirror is left for the next at its first failure. Raises `DataError` if none could provide all files, or if the
+    folder does not take them.
+    """
+    _remove_old_parts(folder)
+    mirrors = tuple(os.environ.get("MAGNET_MNIST_MIRRORS", "").split()) or MIRRORS
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    failures: list[str] = []
+    waited = 0.0
+    for mirror in mirrors:
+        if waited >= DECISION_SECONDS:
+            failures.append(f"{mirror} was not asked: the others took {waited:.0f} seconds.")
+            continue
+        urls = {n: f"{mirror.rstrip('/')}/{n}.gz" for n in names if n not in arrays}
+        started = time.monotonic()
+        try:
+            _await_first_byte(next(iter(urls.values())), DECISION_SECONDS - waited)
+            for name, url in urls.items():
+                arrays[name] = _fetch(url, name, folder, check)
+            return arrays
+        except requests.RequestException as error:
+            failures.append(f"{mirror} {_in_words(error)}.")
+        except WrongFileError as error:
+            failures.append(str(error))
+        waited += min(time.monotonic() - started, READ_SECONDS)  # progress before it is no waiting
+    raise DataError(
+        f"MNIST is not in {folder}, and no mirror could provide it:\n  "
+        + "\n  ".join(failures)
+        + "\nGo online and try again, or set MAGNET_DATA to a folder that holds the four files, "
+        'or take the embedded data with load_images("digits").'
+    )
+
+
+def _remove_old_parts(folder: Path) -> None:
+    """Remove what downloads have left that were killed; younger ones may still be at work in another process."""
+    for part in folder.glob(".*-ubyte-*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > PART_SECONDS:
+                part.unlink()
+
+
+def _await_first_byte(url: str, seconds: float) -> None:
+    """Return once `url` has begun to answer, whatever it says; else raise `RequestException`.
+
+    No time-out of `requests` bounds the look-up of a name or the sum over a host's addresses,
+    hence the thread. It is left to itself when the time is up, and it writes nothing.
+    """
+    outcome: queue.SimpleQueue[requests.RequestException | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        timeout = (CONNECT_SECONDS, READ_SECONDS)
+        try:
+            with requests.get(url, stream=True, timeout=timeout) as response:
+                next(response.iter_content(1), b"")
+        except requests.RequestException as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=ask, name="mnist-first-byte", daemon=True).start()
+    try:
+        error = outcome.get(timeout=min(seconds, READ_SECONDS))
+    except queue.Empty:
+        raise requests.Timeout("no first byte in time") from None
+    if error is not None:
+        raise error
+
+
+def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]:
+    """Download one file beside its place, check it, and only then move it there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{name}-{uuid.uuid4().hex}.part"
+        try:
+            timeout = (CONNECT_SECONDS, READ_SECONDS)
+            pooch.HTTPDownloader(progressbar=True, timeout=timeout)(url, str(part), None)
+            array = check(part, name, url)
+            with part.open("rb") as file:
+                compressed = file.read(2) == GZIP_START  # some servers decompress on the way
+            part.replace(folder / (f"{name}.gz" if compressed else name))
+        finally:
+            part.unlink(missing_ok=True)
+    except requests.RequestException:
+        raise  # is an OSError too, but the mirror's failure, not the folder's
+    except OSError as error:
+        raise folder_error(folder, error) from error
+    return array
+
+
+def _in_words(error: requests.RequestException) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"answered with HTTP status {error.response.status_code}"
+    if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
+        return "did not answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "broke off half-way"
+    if isinstance(error, requests.ConnectionError):
+        return "could not be reached"
+    return f"failed: {error}"

@@ -1,0 +1,196 @@
+# %% [markdown]
+# # 02 · The vanilla autoencoder
+#
+# The first reformer is the plainest: a network that learns to return what it is shown.
+#
+# **You will learn** how an autoencoder is built and trained, what its code looks like, and why a good copy is a poor reformer.
+#
+# **You need** lessons 00 and 01.
+#
+# {{minutes}}
+
+# %%
+from magnet_helpers import start_lesson
+
+lab = start_lesson("02_vanilla_autoencoder")
+
+# %% [markdown]
+# ## Encoder, code, decoder
+#
+# The *encoder* f turns an image x into a *code* f(x). The *decoder* g turns the code back into an image g(f(x)). This is the
+# paper's Table 1.
+
+# %% tags=["nbval-check-output"]
+import torch
+from magnet_helpers import ConvAutoencoder
+
+network = ConvAutoencoder()
+image = torch.zeros(1, 1, 28, 28)
+code = network.encode(image)
+print("image", image.numel(), "→ code", code.numel(), "→ image", network.decode(code).numel(), "numbers")
+print("parameters:", sum(parameter.numel() for parameter in network.parameters()))
+
+# %% [markdown]
+# Look at these numbers. The code is *twice as large* as the image. Nothing forces this network to leave anything out. It could
+# learn to copy every pixel, the attacker's changes included. (The paper's text speaks of a code of 7×7×1; its Table 1 and its
+# program have 7×7×32.)
+
+# %% [markdown]
+# ## The loss, by hand
+#
+# The loss of an image is ‖x − g(f(x))‖²: the squared differences, summed over its 784 pixels. The loss of a batch is the mean
+# over its images.
+
+# %%
+from magnet_helpers import ReconstructionLoss
+
+two, their = lab.examples.images[:2], lab.examples.labels[:2]
+with torch.no_grad():
+    squares = (two - network(two)) ** 2
+    by_hand = (squares[0].sum() + squares[1].sum()) / 2
+    by_helper = ReconstructionLoss()(network, two, their, torch.Generator())
+print("untrained:", round(by_hand.item(), 2))
+assert torch.allclose(by_hand, by_helper)
+
+# %% [markdown]
+# ## Training
+#
+# **Expect** a loss that falls from about a hundred to a few units. A loss of 4 means that a pixel is off by √(4/784) ≈ 0.07.
+
+# %%
+from magnet_helpers import VANILLA, plot_history, show_figure
+
+autoencoder = lab.reformer(VANILLA)
+figure = plot_history({"vanilla AE": lab.history(VANILLA)}, lab.note, loss_name="‖x − x̂‖² (per image)")
+show_figure(figure, "training", "Training and validation loss of the vanilla autoencoder over the epochs.")
+
+# %% [markdown]
+# **Expect** reconstructions that are hard to tell from the originals.
+
+# %%
+from magnet_helpers import apply_model, plot_image_grid
+
+images = lab.examples.images
+copies = apply_model(autoencoder, images)
+figure = plot_image_grid({"image": images, "reconstruction": copies, "difference": copies - images}, lab.note)
+show_figure(
+    figure,
+    "reconstructions",
+    "Ten digits, their reconstructions by the vanilla autoencoder, and the differences, which follow the strokes' edges.",
+)
+
+# %% [markdown]
+# ## What the units of the code do
+#
+# The code of one image has 32 maps of 7×7 numbers. First we look at the maps of one digit. Bright means active.
+
+# %%
+from magnet_helpers import plot_tiles
+
+maps = autoencoder.encode(images[2:3].to(lab.device)).detach().view(32, 1, 7, 7)
+show_figure(
+    plot_tiles(maps, "the 32 maps of the code of one digit 2", lab.note),
+    "code_maps",
+    "32 small maps of the code of a digit two. Some show the stroke coarsely, some its edges in one direction, some stay dark.",
+)
+
+# %% [markdown]
+# Then we ask what each map *paints*: put a single active number into the middle of one map, leave all others at zero, and
+# decode. What remains when nothing is active is subtracted.
+
+# %%
+with torch.no_grad():
+    codes = torch.zeros(32, 32, 7, 7)
+    codes[torch.arange(32), torch.arange(32), 3, 3] = float(maps.max())
+    codes = codes.flatten(start_dim=1).to(lab.device)
+    painted = autoencoder.decode(codes) - autoencoder.decode(torch.zeros_like(codes))
+show_figure(
+    plot_tiles(painted[:, :, 8:20, 8:20], "what one active number of each map paints (12×12 pixels)", lab.note),
+    "code_units",
+    "32 small patches: what each map of the code adds to the image around its position: blobs, edges and dark spots.",
+)
+
+# %% [markdown]
+# Each unit paints a small stroke or an edge *at its own place*. None of them knows what a digit is. A code of local strokes can
+# write down an attacker's grey pattern as easily as a digit.
+
+# %% [markdown]
+# ## As a reformer
+#
+# **Expect** that clean digits survive. Before you look at the attacked ones: where will the reconstruction lie, near the clean
+# image or near the attacked one?
+
+# %%
+from magnet_helpers import PAPER_ATTACK, predict
+
+classifier = lab.classifier()
+adversarial = PAPER_ATTACK.perturb(classifier, images)
+reformed = apply_model(autoencoder, adversarial)
+answers = [f"→ {answer}" for answer in predict(classifier, reformed).tolist()]
+figure = plot_image_grid(
+    {"attacked": adversarial, "reformed": reformed, "difference": reformed - adversarial},
+    lab.note,
+    captions={"reformed": answers},
+)
+show_figure(
+    figure,
+    "reformed",
+    "Ten attacked digits, what the vanilla autoencoder makes of them, and the difference. Much of the attack's pattern remains.",
+)
+
+# %%
+from magnet_helpers import squared_error
+
+attacked = lab.attacked()
+returned = apply_model(autoencoder, attacked)
+to_attacked = squared_error(returned, attacked).mean().item()
+to_clean = squared_error(returned, lab.test.images).mean().item()
+print(
+    f"mean squared distance of the reformed image to the attacked one {to_attacked:.1f}, to the clean one {to_clean:.1f}"
+)
+
+# %% [markdown]
+# If the first number is the smaller one, the reformer copies the attack. It was trained to copy, and it does. Whether that is so
+# on your data and budget, the line above says.
+
+# %%
+from magnet_helpers import NO_REFORMER, show_table
+
+show_table(lab, [NO_REFORMER, VANILLA])
+
+# %% [markdown]
+# ## Checks
+
+# %%
+assert reformed.shape == adversarial.shape
+assert reformed.min() >= 0 and reformed.max() <= 1
+assert torch.equal(autoencoder.decode(autoencoder.encode(images.to(lab.device))), autoencoder(images.to(lab.device)))
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Feed the autoencoder an image that is no digit: `torch.rand(1, 1, 28, 28)`. What comes back? What does that say about the manifold
+#    picture of lesson 00?
+# 2. `ConvAutoencoder(decoder_width=64)` is what the paper's program used. How many more parameters does it have?
+# 3. How small would the code have to be before copying becomes impossible? How would you change the network?
+# 4. Why is the loss summed over pixels and not averaged? Which later lesson would change if it were averaged?
+#
+# <details><summary>Answers</summary>
+#
+# 1. Something like a smoothed version of the noise. This autoencoder does not pull every image to the digits.
+# 2. 28,641 against 19,105: 9,536 more.
+# 3. Any code with fewer numbers than the digits really need forces a choice, for example a dense layer with 20 units.
+# 4. The sum is the paper's ‖·‖². In lesson 05 a penalty with weight λ stands beside it, and λ would mean something 784 times stronger.
+#
+# </details>
+
+# %% [markdown]
+# ## Summary
+#
+# - The autoencoder's code is larger than the image: it can learn to copy.
+# - A good copy keeps the attack. Low reconstruction loss does not make a good reformer.
+#
+# **Next:** `03_denoising_autoencoder` trains the same network *not* to copy.
+#
+# **References.** G. Hinton, R. Salakhutdinov, *Reducing the Dimensionality of Data with Neural Networks*, Science 2006 · D. Meng, H.
+# Chen, *MagNet*, CCS 2017.

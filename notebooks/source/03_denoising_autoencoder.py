@@ -1,0 +1,215 @@
+# %% [markdown]
+# # 03 · The denoising autoencoder
+#
+# A network that is shown noisy images and must return clean ones cannot copy. That one change makes it a much better reformer.
+#
+# **You will learn** what denoising training is, why "noise level 0.3" can mean two things, how the noise level trades clean
+# accuracy for robustness, and how to notice an autoencoder that has collapsed.
+#
+# **You need** lessons 00 to 02.
+#
+# {{minutes}}
+
+# %%
+from magnet_helpers import start_lesson
+
+lab = start_lesson("03_denoising_autoencoder")
+
+# %% [markdown]
+# ## Noise, by hand
+#
+# Each training image x is corrupted: x̃ = clip(x + σz, 0, 1), with a fresh number z from a standard normal for each pixel, in
+# each batch. σ is the noise's *standard deviation*, in units in which black is 0 and white is 1.
+
+# %%
+import torch
+from magnet_helpers import add_noise, new_generator
+
+images, labels = lab.examples.images, lab.examples.labels
+two = images[:2]
+z = torch.randn(two.shape, generator=new_generator(0, "lesson 03"))
+by_hand = (two + 0.4 * z).clamp(0, 1)
+by_helper = add_noise(two, 0.4, new_generator(0, "lesson 03"))
+assert torch.equal(by_hand, by_helper)
+
+# %% [markdown]
+# ### A trap: standard deviation or variance?
+#
+# The paper's text calls its noise level a variance. Its program multiplies a standard normal by the level, so the level is a
+# standard deviation. If the text were right, level 0.4 would mean σ = √0.4 ≈ 0.63. The pictures differ a lot. We follow the
+# program, because it made the paper's tables.
+
+# %%
+from magnet_helpers import plot_image_grid, show_figure
+
+rows = {"clean": images}
+for sigma in (0.1, 0.3, 0.5):
+    rows[f"σ = {sigma}"] = add_noise(images, sigma, new_generator(0, "lesson 03"))
+rows["σ = √0.4 = 0.63"] = add_noise(images, 0.4**0.5, new_generator(0, "lesson 03"))
+show_figure(
+    plot_image_grid(rows, lab.data.title),
+    "noise",
+    "Ten digits, clean and with noise of standard deviation 0.1, 0.3, 0.5 and 0.63. At 0.5 the digits are still readable, "
+    "at 0.63 barely.",
+)
+
+# %% [markdown]
+# ## The loss, by hand
+#
+# The noisy image goes in. The *clean* image is what the output is compared with.
+
+# %%
+from magnet_helpers import ConvAutoencoder, DenoisingLoss
+
+network = ConvAutoencoder()
+with torch.no_grad():
+    squares = (two - network(by_hand)) ** 2
+    loss_by_hand = squares.sum() / 2
+    loss_by_helper = DenoisingLoss(noise_std=0.4)(network, two, labels[:2], new_generator(0, "lesson 03"))
+assert torch.allclose(loss_by_hand, loss_by_helper)
+
+# %% [markdown]
+# ## Training
+#
+# The network is the one of lesson 02. Only the loss is new. **Expect** a higher loss than there: some of what the noise destroyed
+# cannot be guessed.
+
+# %%
+from magnet_helpers import VANILLA, denoising, plot_history
+
+histories = {defense.label: lab.history(defense) for defense in (VANILLA, denoising(0.2), denoising(0.4))}
+show_figure(
+    plot_history(histories, lab.note, loss_name="loss per image"),
+    "training",
+    "Training and validation loss of the vanilla autoencoder and of denoising autoencoders with noise 0.2 and 0.4: the more "
+    "noise, the higher the loss.",
+)
+
+# %% [markdown]
+# **Expect** clean strokes in the bottom row, and some invented ones.
+
+# %%
+from magnet_helpers import apply_model
+
+autoencoder = lab.reformer(denoising(0.4))
+noisy = add_noise(images, 0.4, new_generator(1, "lesson 03"))
+figure = plot_image_grid(
+    {"clean": images, "noisy, σ = 0.4": noisy, "denoised": apply_model(autoencoder, noisy)}, lab.note
+)
+show_figure(
+    figure, "denoised", "Ten digits: clean, with noise of standard deviation 0.4, and denoised by the autoencoder."
+)
+
+# %% [markdown]
+# ## From noise to attack
+#
+# FGSM's pattern is no noise: it is the same size everywhere and chosen against the classifier. Training never showed it. Still it
+# looks like noise to the autoencoder. Compare with the vanilla one.
+
+# %%
+from magnet_helpers import PAPER_ATTACK, predict
+
+classifier = lab.classifier()
+adversarial = PAPER_ATTACK.perturb(classifier, images)
+grid, captions = {"attacked": adversarial}, {}
+for defense in (VANILLA, denoising(0.4)):
+    grid[defense.label] = apply_model(lab.reformer(defense), adversarial)
+    captions[defense.label] = [f"→ {answer}" for answer in predict(classifier, grid[defense.label]).tolist()]
+show_figure(
+    plot_image_grid(grid, lab.note, captions=captions),
+    "reformed",
+    "Ten attacked digits and what the vanilla and the denoising autoencoder make of them. The denoising one removes nearly "
+    "all of the background's pattern.",
+)
+
+# %% [markdown]
+# ## How much noise?
+#
+# More noise in training removes more of the attack, and more of the digit. **Expect** grey-box accuracy to rise with the noise
+# level and clean accuracy to fall.
+
+# %%
+from magnet_helpers import NOISE_LEVELS, paper_number, plot_accuracy_curves
+
+defenses = [denoising(noise_std) for noise_std in NOISE_LEVELS]
+settings = {"clean": "clean", "grey box": "grey_box", "white box": "white_box"}
+curves = {name: [lab.report(defense).accuracy(key) for defense in defenses] for name, key in settings.items()}
+paper = {name: [paper_number(defense, key).percent for defense in defenses] for name, key in settings.items()}
+show_figure(
+    plot_accuracy_curves(NOISE_LEVELS, curves, lab.note, x_name="noise in training, σ (pixel units)", paper=paper),
+    "noise_levels",
+    "Accuracy of the denoising autoencoder over the noise level: clean, grey box and white box, ours with intervals and the "
+    "paper's as hollow markers. The paper's values at 0.1 and 0.2 lie near 11 percent.",
+)
+
+# %%
+from magnet_helpers import NO_REFORMER, show_table
+
+show_table(lab, [NO_REFORMER, VANILLA, *defenses])
+
+# %% [markdown]
+# ## The paper's 11.35 percent
+#
+# In the paper the autoencoders with noise 0.1 and 0.2 "do not converge": 11.35 % in every column. That number can be read. On
+# MNIST 1,135 of the 10,000 test images are ones.
+
+# %%
+ones = int((lab.data.test.labels == 1).sum())
+print(f"share of the digit 1 in all test images of {lab.data.title}: {ones} of {len(lab.data.test):,}")
+
+# %% [markdown]
+# So the classifier said "1" to everything. It saw the same image every time: the autoencoder's output did not depend on its input
+# any more. This is called a *collapse*. How can it happen? With a bias of 0 the last layer starts at sigmoid(0) = 0.5, grey. Digits are
+# mostly black. So the first steps push everything down, hard, and ReLU units that fall below zero for every image get no gradient ever
+# again. Our networks begin at 0.13, the mean pixel of MNIST, and skip that phase.
+#
+# The package checks every autoencoder after training. Here is a collapsed one, made by hand.
+
+# %%
+from magnet_helpers import is_constant
+
+dead = ConvAutoencoder()
+with torch.no_grad():
+    dead.decoder[0].bias.fill_(-100)  # every unit of this layer is below zero: its ReLU passes nothing on
+print("dead autoencoder constant:   ", is_constant(apply_model(dead, images), images))
+for defense in defenses:
+    print(f"{defense.label} constant:", is_constant(apply_model(lab.reformer(defense), images), images))
+
+# %% [markdown]
+# ## Checks
+
+# %%
+assert is_constant(apply_model(dead, images), images)
+assert noisy.min() >= 0 and noisy.max() <= 1
+assert not torch.equal(add_noise(images, 0.4, new_generator(0, "a")), add_noise(images, 0.4, new_generator(0, "b")))
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Draw the noise once, before training, and use it in every epoch (the paper's program did). What could go wrong? Try
+#    `fit(ConvAutoencoder(), ReconstructionLoss(), …)` with your own loop over pairs of noisy and clean images.
+# 2. Which noise level gives the best white-box accuracy? Is the difference to its neighbours larger than the intervals?
+# 3. Feed pure noise, `torch.rand(1, 1, 28, 28)`, to the vanilla and to the denoising autoencoder. Compare.
+# 4. Build `ConvAutoencoder()`, set `decoder[2].bias` to 0, initialise the weights with `torch.nn.init.xavier_uniform_`, train it for one
+#    epoch with `DenoisingLoss(0.1)`. Is it constant?
+#
+# <details><summary>Answers</summary>
+#
+# 1. The network can learn the noise of each training image by heart. With many images and few epochs the damage is small.
+# 2. See the figure. Neighbouring levels usually differ by less than the luck of one training.
+# 3. The denoising one gives back something with strokes: it treats most of the noise as noise.
+# 4. Often, yes, at least for the first few hundred steps. Print `is_constant` after each epoch; try other seeds.
+#
+# </details>
+
+# %% [markdown]
+# ## Summary
+#
+# - Denoising training forbids copying. The same network becomes a far better reformer.
+# - The noise level is a standard deviation here. It trades clean accuracy against accuracy under attack.
+# - An accuracy at the share of one digit means a constant output. Test for it.
+#
+# **Next:** `04_stacked_denoising_autoencoder` puts several of them in a row.
+#
+# **References.** P. Vincent et al., *Stacked Denoising Autoencoders*, JMLR 2010 · W. Xiong, *Improving MagNet with Different
+# Autoencoder Architectures*, 2019, Tables 2 and 4.

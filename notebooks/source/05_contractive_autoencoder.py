@@ -1,0 +1,233 @@
+# %% [markdown]
+# # 05 · The contractive autoencoder
+#
+# Noise teaches a network *by example* to ignore small changes. A contractive autoencoder is told so directly: a penalty keeps the
+# code from reacting to the image.
+#
+# **You will learn** what the Jacobian of an encoder is, how to measure its size exactly and cheaply, how the penalty trains, and what
+# the penalty is worth beside a control without it.
+#
+# **You need** lesson 02, and what a derivative of a vector by a vector is.
+#
+# {{minutes}}
+
+# %%
+from magnet_helpers import start_lesson
+
+lab = start_lesson("05_contractive_autoencoder")
+
+# %% [markdown]
+# ## The network
+#
+# The encoder of lesson 02, then a dense layer of 1568 *sigmoid* units (the code), then the same decoder. (The paper's Table 1 says ReLU for
+# the dense layer, its text says sigmoid. Its program uses the sigmoid, and so do we.)
+
+# %% tags=["nbval-check-output"]
+import torch
+from magnet_helpers import ContractiveAutoencoder, ConvAutoencoder
+
+for network in (ConvAutoencoder(), ContractiveAutoencoder()):
+    print(type(network).__name__, sum(parameter.numel() for parameter in network.parameters()), "parameters")
+
+# %% [markdown]
+# ## The Jacobian, by hand
+#
+# The Jacobian J of the encoder f at an image x has one row per code unit and one column per pixel: J[j, i] = ∂f_j/∂x_i, how fast unit j
+# changes with pixel i. Its squared Frobenius norm, ‖J‖²_F = Σ J[j, i]², says how strongly the code reacts to changes of any kind.
+#
+# For a single dense layer h = σ(Wx + b) we can write J down: σ′ = h(1 − h), so J[j, i] = h_j (1 − h_j) W[j, i]. We check that against
+# PyTorch's own Jacobian, for two random inputs.
+
+# %%
+from magnet_helpers import jacobian_frobenius_squared, sigmoid_layer_frobenius_squared
+from torch.func import jacrev
+
+generator = torch.Generator().manual_seed(5)
+weight = torch.randn(6, 4, dtype=torch.float64, generator=generator)
+inputs = torch.randn(2, 4, dtype=torch.float64, generator=generator)
+
+
+def layer(x):
+    return torch.sigmoid(x @ weight.T)
+
+
+by_hand = torch.stack([((h * (1 - h))[:, None] * weight).square().sum() for h in layer(inputs)])
+by_torch = torch.stack([jacrev(layer)(x).square().sum() for x in inputs])
+assert torch.allclose(by_hand, by_torch)
+assert torch.allclose(by_hand, sigmoid_layer_frobenius_squared(layer(inputs), weight))
+assert torch.allclose(by_hand, jacobian_frobenius_squared(layer, inputs))
+
+# %% [markdown]
+# ### A published bug
+#
+# The closed form holds for *one* layer, with respect to that layer's *own* input. The paper defines the penalty on the whole encoder,
+# with respect to the image. Its program uses the closed form on the dense layer alone, with a copy of its weights that training never
+# updates. So its penalty cannot see the convolutions, and it cannot shrink W. Its Table 3 is not about the penalty in its text. The
+# variant is kept as `PublishedContractiveLoss`.
+
+# %% [markdown]
+# ## Measuring it for a deep encoder
+#
+# J of our encoder has 1568 rows and 784 columns. *Exactly*: push each of the 784 unit vectors through the network, one
+# forward-mode pass each. *Cheaply*: draw a random vector v of ±1. The mean of ‖Jv‖² over many v is ‖J‖²_F, because the random signs make
+# all mixed terms cancel on average. One v is enough for a training step: its error averages out over the batch and the steps.
+#
+# **Expect** the random values to scatter around the exact one, and their running mean to settle on it.
+
+# %%
+from magnet_helpers import contractive, new_generator
+
+control = lab.reformer(contractive(0.0))
+image = lab.examples.images[:1].to(lab.device)
+exact = jacobian_frobenius_squared(control.encode, image).item()
+copies = image.expand(lab.budget.projections, -1, -1, -1)
+generator = new_generator(0, "lesson 05")
+with torch.no_grad():
+    draws = jacobian_frobenius_squared(control.encode, copies, projections=1, generator=generator).cpu()
+error = (draws.std() / len(draws) ** 0.5).item()
+print(f"exact {exact:.3f}, mean of {len(draws)} projections {draws.mean():.3f} ± {error:.3f} (one standard error)")
+assert abs(draws.mean().item() - exact) < 5 * error
+
+# %%
+from magnet_helpers import show_figure
+from magnet_helpers.plotting import COLORS, new_figure
+
+figure, (left, right) = new_figure(1, 2, (8.5, 3.2), lab.note)
+left.hist(draws, bins=25, color=COLORS[0], edgecolor="white")
+left.axvline(exact, color=COLORS[3], linestyle="--", label="exact")
+left.set(xlabel="‖Jv‖² of one random v", ylabel="count")
+left.legend()
+right.plot(draws.cumsum(0) / torch.arange(1, len(draws) + 1), color=COLORS[0], label="running mean")
+right.axhline(exact, color=COLORS[3], linestyle="--", label="exact")
+right.set(xlabel="number of random vectors", ylabel="estimate of ‖J‖²")
+right.legend()
+show_figure(
+    figure,
+    "projections",
+    "Left: histogram of single random projections around the exact squared Jacobian norm. Right: their running mean settles on it.",
+)
+
+# %% [markdown]
+# ## The loss, by hand
+#
+# Reconstruction error plus λ times the norm. With the same random v, by hand and by helper, for two images:
+
+# %%
+from magnet_helpers import ContractiveLoss
+from torch.func import jvp
+
+two = lab.examples.images[:2].to(lab.device)
+signs = torch.randint(0, 2, two.shape, generator=new_generator(0, "lesson 05")).mul(2).sub(1).to(two)
+with torch.no_grad():
+    jv = jvp(control.encode, (two,), (signs,))[1]
+    by_hand = (((two - control(two)) ** 2).sum() + 0.01 * jv.square().sum()) / 2
+    loss = ContractiveLoss(penalty_weight=0.01)
+    by_helper = loss(control, two, lab.examples.labels[:2], new_generator(0, "lesson 05"))
+assert torch.allclose(by_hand, by_helper)
+
+# %% [markdown]
+# ## Training, with a control
+#
+# The contractive autoencoder differs from the vanilla one in *two* things: the dense sigmoid layer, and the penalty. If it does better,
+# which of them did it? The paper cannot say. It has no row for the network without penalty. We train it: λ = 0.
+
+# %%
+from magnet_helpers import TABLE_3, plot_history
+
+histories = {defense.label: lab.history(defense) for defense in (TABLE_3[0], TABLE_3[3], TABLE_3[5])}
+show_figure(
+    plot_history(histories, lab.note, loss_name="loss per image, penalty included"),
+    "training",
+    "Training and validation loss of three contractive autoencoders: without penalty, with λ = 0.001 and with λ = 0.1.",
+)
+
+# %% [markdown]
+# Did the penalty do what it is for? **Expect** the measured norm to fall as λ grows, and small λ to change nothing.
+
+# %%
+sample = lab.test.spread(lab.budget.jacobian_images).images.to(lab.device)
+norms = []
+for defense in TABLE_3:
+    with torch.no_grad():
+        norms.append(jacobian_frobenius_squared(lab.reformer(defense).encode, sample).mean().item())
+    print(f"{defense.label:<15} mean ‖J‖² of {len(sample)} test images: {norms[-1]:.4f}")
+
+# %%
+figure, axes = new_figure(1, 1, (6.5, 3.4), f"{lab.note}; norm: {len(sample)} images")
+names = [f"{defense.penalty_weight:g}" for defense in TABLE_3]
+axes.plot(names, norms, marker="o", color=COLORS[0])
+axes.set(xlabel="penalty weight λ", ylabel="mean ‖J‖² (exact)", yscale="log")
+show_figure(
+    figure,
+    "jacobian_norms",
+    "Mean squared Jacobian norm of the encoder over the penalty weight, on a logarithmic axis.",
+)
+
+# %% [markdown]
+# ## What is contraction worth?
+#
+# **Before you look:** what would the curve look like if the penalty did nothing and the dense layer everything?
+
+# %%
+from magnet_helpers import paper_number, plot_accuracy_curves
+
+settings = {"clean": "clean", "grey box": "grey_box", "white box": "white_box"}
+curves, paper = {}, {}
+for name, key in settings.items():
+    curves[name] = [lab.report(defense).accuracy(key) for defense in TABLE_3]
+    printed = [paper_number(defense, key) for defense in TABLE_3]
+    paper[name] = [number and number.percent for number in printed]
+weights = [defense.penalty_weight for defense in TABLE_3]
+figure = plot_accuracy_curves(weights, curves, lab.note, x_name="penalty weight λ", paper=paper, tick_labels=names)
+show_figure(
+    figure,
+    "penalty_weights",
+    "Accuracy of the contractive autoencoder over the penalty weight, starting with the control at 0: clean, grey box and white box, "
+    "ours with intervals and the paper's as hollow markers.",
+)
+
+# %%
+from magnet_helpers import VANILLA, show_table
+
+show_table(lab, [VANILLA, *TABLE_3])
+
+# %% [markdown]
+# Compare three rows: the vanilla autoencoder, λ = 0, and the best λ > 0. From the first to the second only the network changes. From the
+# second to the third only the penalty does. The larger step is the better explanation, as far as one seed can tell.
+
+# %% [markdown]
+# ## Checks
+
+# %%
+codes = control.encode(two)
+assert codes.shape == (2, 1568) and codes.min() > 0 and codes.max() < 1
+assert all(norm > 0 for norm in norms)
+
+# %% [markdown]
+# ## Try it
+#
+# 1. A student computes `torch.autograd.grad(codes.sum(), x)` and squares it. What does that measure? Compare with the exact value.
+# 2. Multiply all pixels by 255. What happens to ‖J‖²_F, and which λ would mean the same?
+# 3. A network can lower ‖J‖ by making its codes tiny and its decoder's weights huge. Does that make it robust? What would you measure instead?
+# 4. The error here is summed over pixels. With the *mean* over pixels, which λ does the same as λ = 0.001?
+#
+# <details><summary>Answers</summary>
+#
+# 1. The norm of the *sum of the rows* of J. Rows of opposite sign cancel, so it is no measure of the whole matrix.
+# 2. J is divided by 255, its squared norm by 255². λ must be 255² times larger (and the error term changes too).
+# 3. No. Measure how far the *reconstruction* moves: the Jacobian of g∘f. The paper names this as future work.
+# 4. 0.001 / 784 ≈ 1.3e-6.
+#
+# </details>
+
+# %% [markdown]
+# ## Summary
+#
+# - ‖J‖²_F measures how strongly the code reacts to the image. Random projections make it cheap enough to train with.
+# - A closed form for one layer is not the norm of a deep encoder.
+# - A claim about a penalty needs the same network without the penalty.
+#
+# **Next:** `06_attacks` takes the attacker's side.
+#
+# **References.** S. Rifai et al., *Contractive Auto-Encoders*, ICML 2011 · M. Hutchinson, *A Stochastic Estimator of the Trace of the
+# Influence Matrix*, 1990 · W. Xiong, 2019, Table 3.

@@ -1,0 +1,280 @@
+import math
+import statistics
+
+import pytest
+import torch
+from tiny import equal, tiny_autoencoder, tiny_classifier, tiny_images, weights
+from torch import nn
+
+from magnet_helpers import inference
+from magnet_helpers.attacks import FGSM
+from magnet_helpers.evaluation import Accuracy, DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
+from magnet_helpers.inference import apply_model, frozen, is_constant, predict
+
+TEST = tiny_images(30)
+ATTACK = FGSM(0.2)
+
+
+class Constant(nn.Module):
+    def forward(self, images):
+        return images * 0 + 0.5
+
+
+class Recording(nn.Module):
+    """Passes images on and notes how it was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append((len(images), self.training, self.weight.requires_grad, torch.is_grad_enabled()))
+        return images * self.weight
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """A linear classifier that has learnt the tiny images by 20 plain gradient steps."""
+    model = tiny_classifier()
+    for _ in range(20):
+        loss = nn.functional.cross_entropy(model(TEST.images), TEST.labels)
+        for parameter, gradient in zip(
+            model.parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True
+        ):
+            parameter.data -= 0.05 * gradient
+    return model
+
+
+# ---- accuracies
+
+
+@pytest.mark.parametrize(("correct", "total"), [(-1, 10), (11, 10), (0, 0), (1, 0), (0, -1)])
+def test_impossible_accuracies(correct, total):
+    with pytest.raises(ValueError, match=f"total ≥ 1, got {correct} of {total}"):
+        Accuracy(correct, total)
+
+
+@pytest.mark.parametrize(
+    ("correct", "total"), [(0, 10), (10, 10), (0, 1), (1, 1), (7, 10), (1135, 10_000), (9916, 10_000)]
+)
+def test_the_interval_is_wilsons(correct, total):
+    z = statistics.NormalDist().inv_cdf(0.975)
+    p = correct / total
+    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    accuracy = Accuracy(correct, total)
+    assert accuracy.value == p
+    assert accuracy.interval == pytest.approx((max(0, centre - half), min(1, centre + half)), abs=1e-12)
+
+
+def test_an_accuracy_prints_its_interval():
+    assert str(Accuracy(1135, 10_000)) == "11.3 [10.7, 12.0]"
+
+
+def test_accuracy_counts_right_answers(classifier):
+    right = sum(
+        int(classifier(image[None]).argmax()) == label for image, label in zip(TEST.images, TEST.labels, strict=True)
+    )
+    assert right > 0
+    assert evaluate_accuracy(classifier, TEST) == Accuracy(right, 30)
+
+
+# ---- the three settings
+
+
+def by_hand(classifier, reformer, images):
+    return torch.tensor([int(classifier(reformer(image[None])).argmax()) for image in images])
+
+
+def test_a_report_agrees_with_a_loop_over_single_images(classifier):
+    reformer = tiny_autoencoder(1)
+    report = evaluate_defense(classifier, reformer, TEST, ATTACK)
+    grey, white = [], []
+    for image in TEST.images:
+        grey.append(ATTACK.perturb(classifier, image[None])[0])
+        white.append(ATTACK.perturb(nn.Sequential(reformer, classifier), image[None])[0])
+    assert torch.equal(report.labels, TEST.labels)
+    assert torch.equal(report.clean, by_hand(classifier, reformer, TEST.images))
+    assert torch.equal(report.grey_box, by_hand(classifier, reformer, grey))
+    assert torch.equal(report.white_box, by_hand(classifier, reformer, white))
+    assert report.has_reformer
+    assert not report.collapsed
+    assert report.attack == repr(ATTACK)
+    assert report.unchanged == 0
+    for name in ("clean", "grey_box", "white_box"):
+        right = sum(a == b for a, b in zip(getattr(report, name).tolist(), TEST.labels.tolist(), strict=True))
+        assert report.accuracy(name) == Accuracy(right, 30)
+
+
+def test_a_reformer_that_does_nothing_is_no_reformer(classifier):
+    undefended = evaluate_defense(classifier, None, TEST, ATTACK)
+    identity = evaluate_defense(classifier, nn.Identity(), TEST, ATTACK)
+    assert equal(identity.answers(), undefended.answers())
+    assert torch.equal(identity.grey_box, identity.white_box)
+    assert (undefended.has_reformer, identity.has_reformer) == (False, True)
+    assert undefended.accuracy("clean") == evaluate_accuracy(classifier, TEST)
+    assert undefended.accuracy("white_box").correct < undefended.accuracy("clean").correct
+    assert not undefended.collapsed
+
+
+def test_a_reformer_that_destroys_everything_has_collapsed(classifier):
+    report = evaluate_defense(classifier, Constant(), TEST, ATTACK)
+    assert report.collapsed
+    for answers in (report.clean, report.grey_box, report.white_box):
+        assert len(set(answers.tolist())) == 1
+    assert report.unchanged == 30
+    assert not evaluate_defense(classifier, Constant(), TEST.first(1), ATTACK).collapsed, "one image shows nothing"
+
+
+@pytest.mark.parametrize("labels", ["predicted", "given"])
+def test_grey_box_images_may_be_there_already(classifier, labels):
+    attack, reformer = FGSM(0.2, labels), tiny_autoencoder(1)
+    images = attack.perturb(classifier, TEST.images, TEST.labels)
+    first = evaluate_defense(classifier, reformer, TEST, attack)
+    second = evaluate_defense(classifier, reformer, TEST, attack, grey_box_images=images)
+    assert equal(first.answers(), second.answers())
+    assert first.facts() == second.facts()
+    blank = evaluate_defense(classifier, reformer, TEST, attack, grey_box_images=torch.zeros_like(images))
+    assert len(set(blank.grey_box.tolist())) == 1, "what was passed is what is used"
+    assert torch.equal(blank.white_box, first.white_box)
+
+
+def test_grey_box_images_of_another_shape_are_refused(classifier):
+    with pytest.raises(ValueError, match=r"shape of the test images, \(30, 1, 28, 28\), got \(29, 1, 28, 28\)"):
+        evaluate_defense(classifier, None, TEST, ATTACK, grey_box_images=TEST.images[:29])
+
+
+def test_a_report_is_restored_from_what_is_stored(classifier):
+    report = evaluate_defense(classifier, tiny_autoencoder(1), TEST, ATTACK)
+    facts = report.facts()
+    assert facts["clean"] == {"correct": report.accuracy("clean").correct, "total": 30}
+    restored = DefenseReport.restore(report.answers(), {**facts, "seconds": 3.0})
+    assert equal(restored.answers(), report.answers())
+    assert restored.facts() == facts
+
+
+def test_evaluation_leaves_models_and_images_as_they_were(classifier):
+    reformer = tiny_autoencoder(1)
+    reformer.train()
+    reformer[1].eval()
+    classifier.eval()
+    before = weights(reformer), weights(classifier), TEST.images.clone(), torch.get_rng_state()
+    modes = [module.training for module in (*reformer.modules(), *classifier.modules())]
+    evaluate_defense(classifier, reformer, TEST, ATTACK)
+    assert equal(weights(reformer), before[0])
+    assert equal(weights(classifier), before[1])
+    assert torch.equal(TEST.images, before[2])
+    assert torch.equal(torch.get_rng_state(), before[3])
+    assert [module.training for module in (*reformer.modules(), *classifier.modules())] == modes
+    for parameter in (*reformer.parameters(), *classifier.parameters()):
+        assert parameter.grad is None
+        assert parameter.requires_grad
+
+
+# ---- what a careful reader would doubt
+
+
+def report_of(clean, grey, white, *, both=None, **facts):
+    """Return a report of 100 images with these counts; white box and grey box share `both` right answers."""
+    labels = torch.arange(100) % 10
+    wrong = (labels + 1) % 10
+
+    def right(first, last):
+        where = torch.arange(100)
+        return torch.where((where >= first) & (where < last), labels, wrong)
+
+    start = 0 if both is None else grey - both
+    fields = {"unchanged": 0, "collapsed": False, "has_reformer": True, "attack": repr(ATTACK), **facts}
+    return DefenseReport(labels, right(0, clean), right(0, grey), right(start, start + white), **fields)
+
+
+def test_nothing_is_suspicious_about_a_plain_report():
+    assert suspicions(report_of(98, 60, 40)) == []
+    assert suspicions(report_of(98, 60, 60)) == []
+    assert suspicions(report_of(98, 98, 98)) == []
+
+
+def test_white_box_above_grey_box_is_suspicious():
+    (sentence,) = suspicions(report_of(98, 33, 48, both=30))
+    assert sentence.startswith("white box (48.0 %) is above grey box (33.0 %): 18 images survive the white-box attack")
+    assert "gradient is masked" in sentence
+
+
+def test_images_that_the_attack_left_alone_are_suspicious():
+    class ZeroGradient(nn.Module):
+        def forward(self, images):
+            return torch.round(images)  # its gradient is zero everywhere
+
+    model = nn.Sequential(ZeroGradient(), nn.Flatten(), nn.Linear(784, 10))
+    report = evaluate_defense(model, None, TEST, ATTACK)
+    assert report.unchanged == 30
+    sentence = "the attack left 30 of 30 images as they were: their gradient is zero"
+    assert sentence in suspicions(report)
+    assert suspicions(report_of(98, 60, 40, unchanged=3)) == [sentence.replace("30 of 30", "3 of 100")]
+
+
+def test_a_collapsed_reformer_is_suspicious():
+    assert suspicions(report_of(98, 60, 40, collapsed=True)) == ["the reformer's output is constant: it has collapsed"]
+
+
+@pytest.mark.parametrize("clean", [0, 5, 10, 15])
+def test_chance_level_is_suspicious(clean):
+    assert suspicions(report_of(clean, 0, 0)) == [f"clean accuracy ({clean:.1f} %) is at chance level"]
+
+
+def test_a_little_above_chance_is_no_chance():
+    assert Accuracy(20, 100).interval[0] > 0.1
+    assert suspicions(report_of(20, 0, 0)) == []
+
+
+@pytest.mark.parametrize(("grey", "white"), [(81, 60), (81, 81)])
+def test_an_attack_that_helps_is_suspicious(grey, white):
+    assert suspicions(report_of(80, grey, white)) == ["accuracy under attack is above clean accuracy"]
+
+
+# ---- running a network without changing it
+
+
+def test_a_constant_output_is_one_below_a_hundredth_of_the_inputs_spread():
+    images = TEST.images
+    assert is_constant(torch.full_like(images, 0.13), images)
+    assert is_constant(images * 0.0099, images)
+    assert not is_constant(images * 0.0101, images)
+    assert not is_constant(images, images)
+    assert not is_constant(1 - images, images)
+
+
+def test_frozen_restores_each_modules_mode_and_each_parameters_wish():
+    model = nn.Sequential(Recording(), nn.Dropout(), nn.Linear(2, 2)).train()
+    model[1].eval()
+    model[2].bias.requires_grad_(False)
+    modes = [module.training for module in model.modules()]
+    for error in (None, RuntimeError):
+        try:
+            with frozen(model) as same:
+                assert same is model
+                assert not any(module.training for module in model.modules())
+                assert not any(parameter.requires_grad for parameter in model.parameters())
+                if error:
+                    raise error
+        except RuntimeError:
+            pass
+        assert [module.training for module in model.modules()] == modes
+        assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["2.bias"]
+
+
+def test_outputs_come_batch_by_batch_without_gradients(monkeypatch):
+    monkeypatch.setattr(inference, "BATCH_SIZE", 8)
+    model = Recording().train()
+    outputs = apply_model(model, TEST.images)
+    assert torch.equal(outputs, TEST.images)
+    assert model.seen == [(size, False, False, False) for size in (8, 8, 8, 6)]
+    assert model.training
+    assert model.weight.requires_grad
+    assert not outputs.requires_grad
+
+
+def test_predictions_are_the_largest_logits(classifier):
+    expected = [max(range(10), key=classifier(image[None])[0].tolist().__getitem__) for image in TEST.images]
+    assert predict(classifier, TEST.images).tolist() == expected

@@ -1,0 +1,211 @@
+import dataclasses
+
+import pytest
+import torch
+from tiny import equal, tiny_autoencoder, tiny_images, weights
+
+from magnet_helpers.budget import FAST, PAPER
+from magnet_helpers.data import LabeledImages
+from magnet_helpers.defenses import VANILLA, contractive, denoising, stacked
+from magnet_helpers.losses import ClassificationLoss, ContractiveLoss, DenoisingLoss, ReconstructionLoss
+from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier, StackedAutoencoder
+from magnet_helpers.recipes import Recipes, start_from_parents
+from magnet_helpers.training import TrainingConfig
+
+TRAIN, VALIDATION = tiny_images(5), tiny_images(3, seed=1)
+RECIPES = Recipes(PAPER, seed=0)
+
+
+def key(recipe, data="abc"):
+    settings = recipe.settings(data)
+    return repr(sorted(settings.items()))
+
+
+# ---- what a recipe holds
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "loss", "epochs"),
+    [
+        (RECIPES.classifier(), ConvClassifier, ClassificationLoss(), 30),
+        (RECIPES.reformer(VANILLA), ConvAutoencoder, ReconstructionLoss(), 20),
+        (RECIPES.reformer(denoising(0.3)), ConvAutoencoder, DenoisingLoss(0.3), 20),
+        (RECIPES.reformer(stacked(2, 0.4)), StackedAutoencoder, DenoisingLoss(0.4), 20),
+        (RECIPES.stages(stacked(2, 0.4))[1], ConvAutoencoder, DenoisingLoss(0.4), 10),
+        (RECIPES.reformer(contractive(0.1)), ContractiveAutoencoder, ContractiveLoss(0.1), 20),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_the_papers_trainings(recipe, model, loss, epochs):
+    assert type(recipe.untrained()) is model
+    assert recipe.loss == loss
+    seed = recipe.config.seed
+    assert recipe.config == TrainingConfig(epochs, batch_size=64, learning_rate=1e-3, schedule="constant", seed=seed)
+    assert recipe.images is None
+    assert recipe.validation_images is None
+
+
+def test_what_the_budget_decides():
+    budget = dataclasses.replace(
+        PAPER,
+        schedule="linear",
+        validation_images=11,
+        **{"classifier_images": 1, "classifier_epochs": 2, "classifier_batch_size": 3, "classifier_learning_rate": 0.4},
+        **{"autoencoder_images": 5, "autoencoder_epochs": 6, "autoencoder_batch_size": 7},
+        **{"autoencoder_learning_rate": 0.8, "pretraining_epochs": 9, "stack_epochs": 10, "contractive_epochs": 12},
+    )
+    recipes = Recipes(budget, seed=0)
+    stack = recipes.reformer(stacked(2, 0.4))
+    expected = [
+        (recipes.classifier(), 1, 2, 3, 0.4),
+        (recipes.reformer(VANILLA), 5, 6, 7, 0.8),
+        (recipes.reformer(denoising(0.4)), 5, 6, 7, 0.8),
+        (stack, 5, 10, 7, 0.8),
+        *((stage, 5, 9, 7, 0.8) for stage in stack.parents),
+        (recipes.reformer(contractive(0.1)), 5, 12, 7, 0.8),
+    ]
+    for recipe, images, epochs, batch_size, learning_rate in expected:
+        config = TrainingConfig(epochs, batch_size, learning_rate, schedule="linear", seed=recipe.config.seed)
+        assert (recipe.images, recipe.validation_images, recipe.config) == (images, 11, config)
+
+
+def test_the_seed_alone_decides_the_initial_weights():
+    states = []
+    for seed, global_seed in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(global_seed)
+        before = torch.get_rng_state()
+        states.append(weights(Recipes(FAST, seed).reformer(VANILLA).untrained()))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert equal(states[0], states[1])
+    assert not equal(states[0], states[2])
+
+
+def test_reformers_of_one_kind_start_from_the_same_weights():
+    """So that rows of a table differ in what they name, and in nothing else."""
+    starts = [weights(RECIPES.reformer(defense).untrained()) for defense in (VANILLA, denoising(0.1), denoising(0.5))]
+    assert all(equal(start, starts[0]) for start in starts)
+    contractive_starts = [weights(RECIPES.reformer(contractive(weight)).untrained()) for weight in (0, 0.1)]
+    assert equal(*contractive_starts)
+
+
+# ---- stacks
+
+
+def test_stacks_share_their_first_stages():
+    three = RECIPES.stages(stacked(3, 0.4))
+    assert len(three) == 3
+    assert RECIPES.stages(stacked(2, 0.4)) == three[:2]
+    assert RECIPES.reformer(stacked(3, 0.4)).parents == three
+    assert [len(stage.parents) for stage in three] == [0, 1, 2]
+    assert three[2].parents == three[:2]
+    assert all(a != b for a, b in zip(three, RECIPES.stages(stacked(3, 0.3)), strict=True))
+
+
+def test_the_first_stage_is_the_plain_denoising_autoencoder_if_the_epochs_agree():
+    same = Recipes(dataclasses.replace(PAPER, pretraining_epochs=20), seed=0)
+    first, plain = same.stages(stacked(2, 0.4))[0], same.reformer(denoising(0.4))
+    assert key(first) == key(plain)
+    assert equal(weights(first.untrained()), weights(plain.untrained()))
+    assert key(RECIPES.stages(stacked(2, 0.4))[0]) != key(RECIPES.reformer(denoising(0.4)))
+
+
+def test_each_training_of_a_stack_has_its_own_seed():
+    recipe = RECIPES.reformer(stacked(3, 0.4))
+    seeds = [recipe.config.seed, *(stage.config.seed for stage in recipe.parents)]
+    assert len(set(seeds)) == 4
+
+
+def test_a_stack_starts_from_its_pretrained_stages():
+    parents = [ConvAutoencoder(), ConvAutoencoder()]
+    stack = RECIPES.reformer(stacked(2, 0.4)).untrained()
+    train, validation = start_from_parents(stack, parents, TRAIN, VALIDATION)
+    for stage, parent in zip(stack.stages, parents, strict=True):
+        assert equal(weights(stage), weights(parent))
+        assert not {p.data_ptr() for p in stage.parameters()} & {p.data_ptr() for p in parent.parameters()}
+    assert (train, validation) == (TRAIN, VALIDATION), "the stack learns from the data's own images"
+
+
+def test_a_stack_and_its_stages_must_agree_in_number():
+    with pytest.raises(ValueError):
+        start_from_parents(RECIPES.reformer(stacked(3, 0.4)).untrained(), [ConvAutoencoder()] * 2, TRAIN, VALIDATION)
+
+
+def test_a_later_stage_learns_from_earlier_outputs_on_clean_images():
+    first, second = tiny_autoencoder(1), tiny_autoencoder(2)
+    model = tiny_autoencoder(3)
+    before = weights(model)
+    train, validation = start_from_parents(model, [first, second], TRAIN, VALIDATION)
+    assert isinstance(train, LabeledImages)
+    with torch.no_grad():
+        for got, clean in ((train, TRAIN), (validation, VALIDATION)):
+            by_hand = torch.stack([second(first(image[None]))[0] for image in clean.images])
+            torch.testing.assert_close(got.images, by_hand, rtol=0, atol=1e-6)
+            assert torch.equal(got.labels, clean.labels)
+    assert equal(weights(model), before), "its own weights stay its own"
+    only_first, _ = start_from_parents(model, [first], TRAIN, VALIDATION)
+    torch.testing.assert_close(only_first.images, first(TRAIN.images).detach(), rtol=0, atol=1e-6)
+
+
+def test_without_parents_nothing_changes():
+    model = tiny_autoencoder(1)
+    before = weights(model)
+    assert start_from_parents(model, [], TRAIN, VALIDATION) == (TRAIN, VALIDATION)
+    assert equal(weights(model), before)
+
+
+# ---- the key that a trained network is stored under
+
+
+def test_keys_are_stable_and_plain():
+    assert key(RECIPES.reformer(denoising(0.3))) == key(Recipes(PAPER, 0).reformer(denoising(0.3)))
+    settings = RECIPES.reformer(stacked(2, 0.4)).settings("abc")
+    assert (settings["kind"], settings["name"], settings["data"]) == ("network", "SDAE(2), noise 0.4", "abc")
+    assert [parent["name"] for parent in settings["parents"]] == ["DAE, noise 0.4", "DAE, noise 0.4 stage 2"]
+
+
+def with_budget(**changes):
+    return Recipes(dataclasses.replace(PAPER, **changes), 0).reformer(stacked(2, 0.4))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        RECIPES.reformer(stacked(2, 0.3)),
+        RECIPES.reformer(stacked(3, 0.4)),
+        RECIPES.reformer(denoising(0.4)),
+        Recipes(PAPER, seed=1).reformer(stacked(2, 0.4)),
+        with_budget(stack_epochs=21),
+        with_budget(pretraining_epochs=11),
+        with_budget(autoencoder_images=100),
+        with_budget(validation_images=100),
+        with_budget(autoencoder_batch_size=32),
+        with_budget(autoencoder_learning_rate=3e-3),
+        with_budget(schedule="linear"),
+    ],
+)
+def test_whatever_the_weights_follow_from_changes_the_key(other):
+    assert key(other) != key(RECIPES.reformer(stacked(2, 0.4)))
+
+
+def test_the_data_change_the_key_of_a_network_and_of_its_parents():
+    recipe = RECIPES.reformer(stacked(2, 0.4))
+    one, two = recipe.settings("abc"), recipe.settings("abd")
+    assert one != two
+    assert all(a != b for a, b in zip(one["parents"], two["parents"], strict=True))
+
+
+def test_what_the_weights_do_not_follow_from_leaves_the_key():
+    assert key(with_budget(test_images=7, curve_images=7, classifier_epochs=7)) == key(with_budget())
+
+
+def test_every_defence_has_its_own_key():
+    recipes = [RECIPES.classifier(), RECIPES.reformer(VANILLA)]
+    recipes += [RECIPES.reformer(stacked(size, level)) for size in (1, 2, 3) for level in (0.1, 0.2)]
+    recipes += [RECIPES.reformer(contractive(weight)) for weight in (0.0, 1e-5, 1e-4)]
+    assert len({key(recipe) for recipe in recipes}) == len(recipes)
+
+
+def test_another_network_with_the_same_name_and_loss_has_another_key():
+    recipe = RECIPES.reformer(VANILLA)
+    wide = dataclasses.replace(recipe, build=ContractiveAutoencoder)
+    assert key(wide) != key(recipe)

@@ -1,0 +1,131 @@
+import pytest
+import torch
+from tiny import equal, tiny_images, weights
+from torch import nn
+
+from magnet_helpers.device import choose_device, device_of, place
+from magnet_helpers.models import ConvAutoencoder
+from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator
+
+# ---- seeds
+
+
+def test_derived_seeds_stay_what_they_are():
+    """Were they to change, no stored number could be made again."""
+    assert derived_seed(0, "initial weights") == 1_127_407_204_323_782_063
+    assert derived_seed(7, "noise, epoch 3") == 3_546_454_041_755_835_862
+
+
+def test_derived_seeds_depend_on_both_arguments():
+    pairs = [(seed, purpose) for seed in (0, 1, 11, 2**40) for purpose in ("", "order", "1/order", "noise, epoch 1")]
+    seeds = [derived_seed(*pair) for pair in pairs]
+    assert len(set(seeds)) == len(pairs)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_generators_are_independent_of_the_global_one_and_of_each_other():
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = torch.rand(100, generator=new_generator(0, "noise"))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    again, other = new_generator(0, "noise"), new_generator(0, "order")
+    assert other.device.type == "cpu"
+    mixed = [torch.rand(1, generator=again) for _ in range(100) if torch.rand(1, generator=other) >= 0]
+    assert torch.equal(torch.cat(mixed), first)
+    assert not torch.equal(torch.rand(100, generator=new_generator(1, "noise")), first)
+    assert not torch.equal(torch.rand(100, generator=new_generator(0, "order")), first)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_initial_weights_leave_the_global_generator_as_it_was(fails):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    try:
+        with initial_weights_from(0):
+            nn.Linear(3, 3)
+            if fails:
+                raise RuntimeError
+    except RuntimeError:
+        assert fails
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_initial_weights_follow_their_seed_alone():
+    layers = []
+    for seed, global_seed in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(global_seed)
+        with initial_weights_from(seed):
+            layers.append(weights(nn.Linear(3, 3)))
+    assert equal(layers[0], layers[1])
+    assert not equal(layers[0], layers[2])
+
+
+# ---- devices
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that says which devices the machine has and what `MAGNET_DEVICE` says."""
+
+    def has(*, cuda=False, mps=False, wanted=None):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.delenv("MAGNET_DEVICE", raising=False)
+        if wanted is not None:
+            monkeypatch.setenv("MAGNET_DEVICE", wanted)
+
+    return has
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "wanted", "expected"),
+    [
+        (False, False, None, "cpu"),
+        (True, False, None, "cuda"),
+        (False, True, None, "mps"),
+        (True, True, None, "cuda"),
+        (True, True, "mps", "mps"),
+        (True, False, "cpu", "cpu"),
+        (True, False, "cuda:1", "cuda:1"),
+        (True, False, "", "cuda"),
+    ],
+)
+def test_the_device(machine, cuda, mps, wanted, expected):
+    machine(cuda=cuda, mps=mps, wanted=wanted)
+    assert choose_device() == torch.device(expected)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cuda", "present"),
+    [("cuda", False, "cpu"), ("mps", True, "cuda, cpu"), ("gpu", False, "cpu"), ("cpu0", False, "cpu")],
+)
+def test_a_device_that_is_not_there(machine, wanted, cuda, present):
+    machine(cuda=cuda, wanted=wanted)
+    with pytest.raises(ValueError, match=f"MAGNET_DEVICE must be one of {present} here, got '{wanted}'"):
+        choose_device()
+
+
+@pytest.mark.parametrize("wanted", ["cpu:x", "cpu:"])
+def test_a_device_that_pytorch_does_not_know(machine, wanted):
+    machine(wanted=wanted)
+    with pytest.raises(ValueError, match=f"MAGNET_DEVICE .*'{wanted}'"):
+        choose_device()
+
+
+def test_the_device_of_a_model():
+    assert device_of(nn.Linear(1, 1)) == torch.device("cpu")
+    assert device_of(nn.Linear(1, 1, device="meta")) == torch.device("meta")
+    assert device_of(nn.Identity()) == torch.device("cpu")
+
+
+def test_placing_a_model_changes_its_layout_and_no_value():
+    with initial_weights_from(0):
+        model = ConvAutoencoder()
+    images = tiny_images(3).images
+    before, outputs = weights(model), model(images).detach()
+    assert place(model, torch.device("cpu")) is model
+    assert equal(weights(model), before)
+    assert model.encoder[3].weight.is_contiguous(memory_format=torch.channels_last)
+    assert not model.encoder[3].weight.is_contiguous()
+    torch.testing.assert_close(model(images).detach(), outputs, rtol=1e-5, atol=1e-6)
