@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from magnet_helpers.budget import BUDGETS, FAST
+from magnet_helpers.data import DataError
 from magnet_helpers.workspace import workspace
 
 
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # What executes notebooks is an optional extra, which the lessons themselves do without.
     from magnet_helpers.course import Course, run_course
+    from magnet_helpers.notebooks import LessonFailedError
 
     root = Path(workspace())
     if not (root / "notebooks" / "source").is_dir():
@@ -34,6 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130
+    except LessonFailedError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except DataError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -27,7 +27,8 @@ class Budget:
         classifier_learning_rate: Adam's step size at the start of the classifier's training.
         autoencoder_batch_size: images per training step of an autoencoder.
         autoencoder_learning_rate: Adam's step size at the start of an autoencoder's training.
-        schedule: `"constant"` (the paper) or `"linear"`: the step size falls to zero over the training.
+        classifier_schedule: how the classifier's step size falls (see `training.TrainingConfig`).
+        autoencoder_schedule: the same for autoencoders.
         validation_images: validation images whose loss is measured after each epoch (None: all).
         test_images: test images of every accuracy (None: all).
         curve_images: test images of each point of an accuracy-over-ε curve.
@@ -48,7 +49,8 @@ class Budget:
     classifier_learning_rate: float
     autoencoder_batch_size: int
     autoencoder_learning_rate: float
-    schedule: Schedule
+    classifier_schedule: Schedule
+    autoencoder_schedule: Schedule
     validation_images: int | None
     test_images: int | None
     curve_images: int
@@ -75,7 +77,8 @@ PAPER = Budget(
     classifier_learning_rate=1e-3,
     autoencoder_batch_size=64,
     autoencoder_learning_rate=1e-3,
-    schedule="constant",
+    classifier_schedule="constant",
+    autoencoder_schedule="constant",
     validation_images=None,
     test_images=None,
     curve_images=1_000,
@@ -96,7 +99,8 @@ FAST = Budget(
     classifier_learning_rate=3e-3,
     autoencoder_batch_size=32,
     autoencoder_learning_rate=5e-3,
-    schedule="linear",
+    classifier_schedule="linear tail",
+    autoencoder_schedule="linear",
     validation_images=500,
     test_images=2_000,
     curve_images=300,
@@ -117,7 +121,8 @@ SMOKE = Budget(
     classifier_learning_rate=1e-3,
     autoencoder_batch_size=16,
     autoencoder_learning_rate=3e-3,
-    schedule="linear",
+    classifier_schedule="linear tail",
+    autoencoder_schedule="linear",
     validation_images=100,
     test_images=100,
     curve_images=50,

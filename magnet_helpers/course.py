@@ -22,7 +22,7 @@ from magnet_helpers.budget import get_budget
 from magnet_helpers.data import load_images
 from magnet_helpers.lab import get_seed
 from magnet_helpers.lessons import LESSONS, Lesson
-from magnet_helpers.notebooks import build_notebook, execute, sources_digest
+from magnet_helpers.notebooks import LessonFailedError, build_notebook, execute, sources_digest
 
 STAMP = "magnet_lab"
 SECONDS_BETWEEN_LINES = 15.0
@@ -125,7 +125,10 @@ class Course:
             def report(cell: int, cells: int, text: str, lesson: Lesson = lesson) -> None:
                 progress.show(lesson, cell, cells, text)
 
-            seconds = execute(notebook, self.sources.parent, self.environment(), report)
+            try:
+                seconds = execute(notebook, self.sources.parent, self.environment(), report)
+            except LessonFailedError as error:
+                raise LessonFailedError(f"{lesson.name} failed in {error}") from error
             notebook.metadata[STAMP] = {**stamp, "seconds": round(seconds)}
             write_text(folder / f"{lesson.name}.ipynb", nbformat.writes(notebook) + "\n")
             progress.done(lesson, seconds)

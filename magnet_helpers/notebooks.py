@@ -15,6 +15,7 @@ from typing import Any
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
 from magnet_helpers.lessons import get_lesson
@@ -48,6 +49,14 @@ def sources_digest(notebook: NotebookNode) -> str:
     """Return a hash of what the cells say, whatever came out of them."""
     said = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
+class LessonFailedError(RuntimeError):
+    """A cell failed, or the kernel died in it."""
+
+
+def _without_colors(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 class _Client(NotebookClient):
@@ -115,8 +124,7 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
         report: called with the cell's position, the number of cells, and the newest line of output.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: if a cell fails.
-        nbclient.exceptions.DeadKernelError: if the kernel dies.
+        LessonFailedError: if a cell fails or the kernel dies.
     """
     started = time.perf_counter()
     client = _Client(
@@ -128,6 +136,9 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
     )
-    client.execute(env={**os.environ, **environment, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+    try:
+        client.execute(env={**os.environ, **environment, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+    except (CellExecutionError, DeadKernelError) as error:
+        raise LessonFailedError(f"cell {client.position + 1}: {_without_colors(str(error))}") from error
     _clean(notebook)
     return time.perf_counter() - started

@@ -23,6 +23,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)))
 COLORS = sns.color_palette("colorblind")
 DPI = 110
+PAPER = "paper (MNIST)"
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float], note: str, **options: Any) -> tuple[Figure, Any]:
@@ -42,7 +43,6 @@ def show_figure(figure: Figure, name: str, alt: str) -> None:
         name: its file name in `build/figures/`, without the ending.
         alt: what a reader who cannot see the figure should know.
     """
-    # Set the resolution in the file to the figure's own, and keep the margins: the notebook shows what was designed.
     display(figure, metadata={"image/png": {"alt": alt, "name": name}})
     plt.close(figure)
 
@@ -156,13 +156,25 @@ def plot_accuracy_curves(
         if paper and name in paper:
             printed = [np.nan if percent is None else percent for percent in paper[name]]
             axes.plot(
-                positions, printed, linestyle=":", linewidth=1, markerfacecolor="white", label=f"{name}: paper", **style
+                positions,
+                printed,
+                linestyle=":",
+                linewidth=1,
+                markerfacecolor="white",
+                label=f"{name}: {PAPER}",
+                **style,
             )
     axes.set(xlabel=x_name, ylabel="accuracy (%)", ylim=(-3, 103))
     if tick_labels:
         axes.set_xticks(positions, tick_labels)
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    _ours_first_legend(axes)
     return figure
+
+
+def _ours_first_legend(axes: Axes) -> None:
+    entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1].endswith(PAPER))
+    handles, labels = zip(*entries, strict=True)
+    axes.legend(handles, labels, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def plot_comparison(
@@ -189,9 +201,9 @@ def plot_comparison(
         axes.errorbar(values, heights + 0.12, xerr=errors, capsize=2, label=setting.replace("_", " "), **style)
         printed = [paper[name].get(setting) for name in accuracies]
         theirs = [np.nan if percent is None else percent for percent in printed]
-        label = f"{setting.replace('_', ' ')}: paper"
+        label = f"{setting.replace('_', ' ')}: {PAPER}"
         axes.plot(theirs, heights - 0.12, markerfacecolor="white", label=label, **style)
     axes.set_yticks(heights, list(accuracies))
     axes.set(xlabel="accuracy (%)", xlim=(-2, 102))
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    _ours_first_legend(axes)
     return figure

@@ -18,7 +18,7 @@ from magnet_helpers.models import ConvAutoencoder, ConvClassifier, StackedAutoen
 from magnet_helpers.seeds import derived_seed, initial_weights_from
 from magnet_helpers.training import TrainingConfig
 
-TRAINING_CODE = code_version("data", "mnist_files", "seeds", "models", "jacobian", "losses", "training", "recipes")
+TRAINING_CODE = code_version("data", "seeds", "models", "jacobian", "losses", "training", "recipes")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Recipes:
             epochs=epochs,
             batch_size=budget.autoencoder_batch_size,
             learning_rate=budget.autoencoder_learning_rate,
-            schedule=budget.schedule,
+            schedule=budget.autoencoder_schedule,
             seed=derived_seed(self.seed, part) if part else self.seed,
         )
         return Recipe(name, build, loss, budget.autoencoder_images, budget.validation_images, config, parents)
@@ -102,7 +102,7 @@ class Recipes:
             epochs=budget.classifier_epochs,
             batch_size=budget.classifier_batch_size,
             learning_rate=budget.classifier_learning_rate,
-            schedule=budget.schedule,
+            schedule=budget.classifier_schedule,
             seed=self.seed,
         )
         loss = ClassificationLoss()

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from magnet_helpers.inference import apply_model, frozen, is_constant
 from magnet_helpers.losses import Loss
 from magnet_helpers.seeds import new_generator
 
-Schedule = Literal["constant", "linear"]
+Schedule = Literal["constant", "linear", "linear tail"]
 VALIDATION_BATCH_SIZE = 250
 COLLAPSE_CHECK_IMAGES = 256
 
@@ -44,7 +44,8 @@ class TrainingConfig:
         learning_rate: Adam's step size.
         betas: Adam's decay rates.
         adam_epsilon: Adam's ε.
-        schedule: `"constant"`, or `"linear"`: the step size falls to zero over the whole training.
+        schedule: `"constant"`; `"linear"`: the step size falls to zero over the whole training; `"linear tail"`: it is
+            constant for three quarters of the steps and falls to zero over the last quarter.
         seed: fixes the order of the images and all noise.
     """
 
@@ -60,12 +61,13 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        if self.schedule not in ("constant", "linear"):
-            raise ValueError(f'schedule must be "constant" or "linear", got {self.schedule!r}')
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, got {self.schedule!r}")
 
     def step_size(self, progress: float) -> float:
         """Return Adam's step size after a share `progress` in [0, 1) of all steps."""
-        return self.learning_rate * (1 - progress if self.schedule == "linear" else 1)
+        falls_over = {"constant": 0.0, "linear": 1.0, "linear tail": 0.25}[self.schedule]
+        return self.learning_rate * min(1.0, (1 - progress) / falls_over if falls_over else 1.0)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,14 @@ def test_an_artifact_is_replaced(store):
     assert "epochs" not in found.record
 
 
+def test_who_is_reading_keeps_the_old_file(tmp_path):
+    write_text(tmp_path / "table.csv", "old\n" * 1000)
+    with (tmp_path / "table.csv").open() as reader:
+        write_text(tmp_path / "table.csv", "new\n" * 1000)
+        assert set(reader) == {"old\n"}
+    assert set((tmp_path / "table.csv").read_text().splitlines()) == {"new"}
+
+
 def test_the_folder_is_named_after_the_settings(store):
     folder = store.folder(SETTINGS)
     assert folder.parent == store.root / "network"

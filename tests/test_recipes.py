@@ -174,6 +174,7 @@ def with_budget(**changes):
         RECIPES.reformer(stacked(3, 0.4)),
         RECIPES.reformer(denoising(0.4)),
         Recipes(PAPER, seed=1).reformer(stacked(2, 0.4)),
+        dataclasses.replace(RECIPES.reformer(stacked(2, 0.4)), loss=DenoisingLoss(0.41)),
         with_budget(stack_epochs=21),
         with_budget(pretraining_epochs=11),
         with_budget(autoencoder_images=100),
@@ -203,6 +204,12 @@ def test_every_defence_has_its_own_key():
     recipes += [RECIPES.reformer(stacked(size, level)) for size in (1, 2, 3) for level in (0.1, 0.2)]
     recipes += [RECIPES.reformer(contractive(weight)) for weight in (0.0, 1e-5, 1e-4)]
     assert len({key(recipe) for recipe in recipes}) == len(recipes)
+
+
+@pytest.mark.parametrize(("one", "other"), [(contractive(0), contractive(0.0)), (denoising(1), denoising(1.0))])
+def test_equal_defences_have_equal_keys(one, other):
+    assert one == other
+    assert key(RECIPES.reformer(one)) == key(RECIPES.reformer(other))
 
 
 def test_another_network_with_the_same_name_and_loss_has_another_key():

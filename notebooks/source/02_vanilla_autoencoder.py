@@ -105,7 +105,7 @@ with torch.no_grad():
     codes = codes.flatten(start_dim=1).to(lab.device)
     painted = autoencoder.decode(codes) - autoencoder.decode(torch.zeros_like(codes))
 show_figure(
-    plot_tiles(painted[:, :, 8:20, 8:20], "what one active number of each map paints (12×12 pixels)", lab.note),
+    plot_tiles(painted[:, :, 6:18, 6:18], "what one active number of each map paints (12×12 pixels)", lab.note),
     "code_units",
     "32 small patches: what each map of the code adds to the image around its position: blobs, edges and dark spots.",
 )
