@@ -6,7 +6,6 @@ from pathlib import Path
 
 from magnet_helpers.budget import BUDGETS, FAST
 from magnet_helpers.data import DataError
-from magnet_helpers.workspace import workspace
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,14 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     from magnet_helpers.course import Course, run_course
     from magnet_helpers.notebooks import LessonFailedError
 
-    root = Path(workspace())
-    if not (root / "notebooks" / "source").is_dir():
-        parser.error(f"there are no lesson sources in {root / 'notebooks'}: run this inside a checkout of the project")
+    checkout = Path(__file__).resolve().parents[1]
+    if not (checkout / "notebooks" / "source").is_dir():
+        parser.error(
+            f"there are no lesson sources in {checkout / 'notebooks'}: install the package from a checkout (-e)"
+        )
     try:
         if options.command == "course":
-            run_course(root, budget=options.budget, dataset=options.dataset, seed=options.seed)
+            run_course(checkout, budget=options.budget, dataset=options.dataset, seed=options.seed)
         else:
-            Course(root, FAST.name, "mnist", 0).run(root / "notebooks")
+            Course(checkout, FAST.name, "mnist", 0).run(checkout / "notebooks")
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130

@@ -38,6 +38,13 @@ class StorageError(OSError):
     """A file could not be written."""
 
 
+def _cannot_write(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write {path}: {error.strerror or error}. Free some space or set MAGNET_HOME to a folder that can be "
+        "written to; what was there before is unchanged."
+    )
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` at the end, or remove it."""
@@ -47,10 +54,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}. Free some space or set MAGNET_HOME to a folder that can "
-            "be written to; what was there before is unchanged."
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -81,6 +85,17 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor], note: str = "") ->
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def code_version(*modules: str) -> str:
@@ -130,7 +145,7 @@ class Store:
         digest = _digest(folder / "tensors.safetensors")
         # The record is written last and vouches for the tensors: without it there is no artifact.
         whole = {"settings": settings, "tensors_sha256": digest, **record}
-        write_json(folder / "record.json", whole)
+        write_json(folder / "record.json", {**whole, "record_sha256": _digest_of(whole)})
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
     def load(self, settings: Settings) -> Artifact | None:
@@ -144,6 +159,8 @@ class Store:
             return None
         try:
             record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or record.pop("record_sha256") != _digest_of(record):
+                raise ValueError("its record is not the one that was written")
             if _digest(folder / "tensors.safetensors") != record["tensors_sha256"]:
                 raise ValueError("its bytes are not the ones that were written")
             return Artifact(load_file(folder / "tensors.safetensors"), record)
@@ -161,13 +178,15 @@ class Store:
         """Let one process at a time make this artifact. The system releases the lock of a process that dies."""
         folder = self.folder(settings)
         path = folder.with_name(f".{folder.name}.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-        except Timeout:
+        except Timeout:  # this is an OSError as well
             print(f"another process is making {settings['name']}: waiting for it", file=sys.stderr)
             lock.acquire()
+        except OSError as error:
+            raise _cannot_write(path, error) from error
         try:
             yield
         finally:
@@ -186,7 +205,8 @@ class FileCheckpoint:
 
     def save(self, tensors: Mapping[str, Tensor], epochs: tuple[Epoch, ...]) -> None:
         """Replace the saved state, wholly or not at all."""
-        _write_tensors(self.path, tensors, json.dumps([asdict(epoch) for epoch in epochs]))
+        note = {"epochs": [asdict(epoch) for epoch in epochs], "tensors_sha256": _digest_of_tensors(tensors)}
+        _write_tensors(self.path, tensors, json.dumps(note))
 
     def load(self) -> tuple[dict[str, Tensor], tuple[Epoch, ...]] | None:
         """Return the saved state; None if there is none, or, with a warning, if it is damaged."""
@@ -194,8 +214,12 @@ class FileCheckpoint:
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
-                epochs = tuple(Epoch(**fields) for fields in json.loads(file.metadata()["note"]))
-            return load_file(self.path), epochs
+                note = json.loads(file.metadata()["note"])
+            epochs = tuple(Epoch(**fields) for fields in note["epochs"])
+            tensors = load_file(self.path)
+            if _digest_of_tensors(tensors) != note["tensors_sha256"]:
+                raise ValueError("its bytes are not the ones that were written")
+            return tensors, epochs
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             warnings.warn(
                 f"{self.path} is damaged ({error}): this training starts again",

@@ -35,6 +35,7 @@ class Budget:
         curve_epsilons: number of points of such a curve.
         jacobian_images: test images whose exact Jacobian norm is computed.
         projections: random projections drawn to show that they are unbiased.
+        processes: networks trained at once on a CPU (None: one on each core). Starting a process takes seconds.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Budget:
     curve_epsilons: int
     jacobian_images: int
     projections: int
+    processes: int | None = None
 
     @property
     def is_papers(self) -> bool:
@@ -91,10 +93,10 @@ FAST = Budget(
     classifier_images=None,
     classifier_epochs=4,
     autoencoder_images=5_000,
-    autoencoder_epochs=4,
-    pretraining_epochs=2,
-    stack_epochs=2,
-    contractive_epochs=3,
+    autoencoder_epochs=6,
+    pretraining_epochs=6,
+    stack_epochs=3,
+    contractive_epochs=4,
     classifier_batch_size=128,
     classifier_learning_rate=3e-3,
     autoencoder_batch_size=32,
@@ -102,7 +104,7 @@ FAST = Budget(
     classifier_schedule="linear tail",
     autoencoder_schedule="linear",
     validation_images=500,
-    test_images=2_000,
+    test_images=4_000,
     curve_images=300,
     curve_epsilons=9,
     jacobian_images=10,
@@ -129,6 +131,7 @@ SMOKE = Budget(
     curve_epsilons=4,
     jacobian_images=2,
     projections=30,
+    processes=1,
 )
 BUDGETS = {budget.name: budget for budget in (SMOKE, FAST, PAPER)}
 

@@ -23,6 +23,7 @@ from magnet_helpers.data import load_images
 from magnet_helpers.lab import get_seed
 from magnet_helpers.lessons import LESSONS, Lesson
 from magnet_helpers.notebooks import LessonFailedError, build_notebook, execute, sources_digest
+from magnet_helpers.workspace import workspace
 
 STAMP = "magnet_lab"
 SECONDS_BETWEEN_LINES = 15.0
@@ -92,12 +93,16 @@ class Course:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell a lesson what to run with."""
-        return {
+        variables = {
             "MAGNET_BUDGET": self.budget,
             "MAGNET_DATASET": self.dataset,
             "MAGNET_SEED": str(self.seed),
-            "MAGNET_HOME": os.environ.get("MAGNET_HOME", str(self.root)),
+            "MAGNET_HOME": str(workspace()),
         }
+        # A lesson runs in another folder than this command: a relative path would mean another place there.
+        if os.environ.get("MAGNET_DATA"):
+            variables["MAGNET_DATA"] = str(Path(os.environ["MAGNET_DATA"]).expanduser().resolve())
+        return variables
 
     def stamp(self, notebook: NotebookNode) -> dict[str, object]:
         """Return what an executed notebook's outputs follow from."""
@@ -180,12 +185,14 @@ def write_site(notebooks: list[Path], folder: Path) -> Path:
     return folder / "index.html"
 
 
-def run_course(root: Path, *, budget: str | None = None, dataset: str | None = None, seed: int | None = None) -> None:
-    """Run the whole course, write `build/`, and print the comparison table."""
+def run_course(
+    checkout: Path, *, budget: str | None = None, dataset: str | None = None, seed: int | None = None
+) -> None:
+    """Run the lessons of a checkout, write `build/` in the workspace, and print the comparison table."""
     wanted = dataset or os.environ.get("MAGNET_DATASET") or "auto"
     found = load_images(wanted).name  # decided, and downloaded, once and before any lesson
-    course = Course(root, get_budget(budget).name, found, get_seed() if seed is None else seed)
-    build = root / "build"
+    course = Course(checkout, get_budget(budget).name, found, get_seed() if seed is None else seed)
+    build = workspace() / "build"
     notebooks = course.run(build / "notebooks")
     figures = write_figures(notebooks, build / "figures")
     index = write_site(notebooks, build / "site")

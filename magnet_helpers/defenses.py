@@ -83,7 +83,7 @@ VANILLA = Defense("vanilla")
 
 def denoising(noise_std: float) -> Defense:
     """Return the denoising autoencoder for one noise level (a standard deviation in pixel units)."""
-    return Defense("denoising", noise_std=noise_std)
+    return Defense("denoising", noise_std=float(noise_std))
 
 
 def stacked(n_stacks: int, noise_std: float) -> Defense:
@@ -92,9 +92,9 @@ def stacked(n_stacks: int, noise_std: float) -> Defense:
         raise ValueError(f"a stack needs at least one autoencoder, got {n_stacks}")
     if n_stacks == 1:
         return denoising(noise_std)
-    return Defense("stacked_denoising", noise_std=noise_std, n_stacks=n_stacks)
+    return Defense("stacked_denoising", noise_std=float(noise_std), n_stacks=n_stacks)
 
 
 def contractive(penalty_weight: float) -> Defense:
     """Return the contractive autoencoder for one λ; λ = 0 is the control without a penalty."""
-    return Defense("contractive", penalty_weight=penalty_weight)
+    return Defense("contractive", penalty_weight=float(penalty_weight))

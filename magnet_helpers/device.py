@@ -23,7 +23,10 @@ def choose_device() -> torch.device:
         present.insert(0, "cuda")
     if wanted and wanted.split(":")[0] not in present:
         raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {wanted!r}")
-    return torch.device(wanted or present[0])
+    try:
+        return torch.device(wanted or present[0])
+    except RuntimeError as error:
+        raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {wanted!r}") from error
 
 
 def device_of(model: nn.Module) -> torch.device:

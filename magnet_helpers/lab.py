@@ -6,8 +6,10 @@ Every lesson calls the same methods, so lessons run in any order and nothing is 
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from magnet_helpers.data import ImageData, LabeledImages, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.device import choose_device, place
 from magnet_helpers.evaluation import DefenseReport, evaluate_defense
+from magnet_helpers.parallel import for_each, usable_cores
 from magnet_helpers.recipes import Recipe, Recipes, start_from_parents
 from magnet_helpers.training import Epoch, History, fit, warn_collapsed
 from magnet_helpers.workspace import artifacts_folder
@@ -72,8 +75,12 @@ class Lab:
     @property
     def note(self) -> str:
         """Dataset, budget, seed and n: it stands under every table and in every figure."""
+        return self.note_for(len(self.test))
+
+    def note_for(self, n: int) -> str:
+        """Return the note for numbers that come from `n` images."""
         budget = f"{self.budget.name} budget" + ("" if self.budget.is_papers else " (not the paper's)")
-        return f"{self.data.title} · {budget} · seed {self.seed} · n = {len(self.test):,}"
+        return f"{self.data.title} · {budget} · seed {self.seed} · n = {n:,}"
 
     @property
     def examples(self) -> LabeledImages:
@@ -161,12 +168,27 @@ class Lab:
             self._attacked[attack] = attack.perturb(self.classifier(), test.images, test.labels)
         return self._attacked[attack]
 
-    def report(self, defense: Defense, attack: FGSM = PAPER_ATTACK) -> DefenseReport:
-        """Return what a defence answers to the test images: clean, grey box and white box."""
+    def prepare(self, defenses: Iterable[Defense], attack: FGSM = PAPER_ATTACK) -> None:
+        """Make the reports of many defences, and train what they need, on all cores at once.
+
+        Without this call everything comes out the same, one after the other.
+        """
+        missing = [each for each in defenses if self.store.load(self._report_settings(each, attack)) is None]
+        on_cpu = self.device.type == "cpu"
+        is_standard = on_cpu and load_images(self.data.name).fingerprint == self.data.fingerprint
+        processes = self.budget.processes or usable_cores()
+        if not is_standard or len(missing) < 2 or processes < 2:
+            return
+        self.classifier()  # by itself, with all threads
+        missing.sort(key=lambda defense: -defense.n_stacks)
+        tasks = [_Task(self.budget, self.data.name, self.seed, self.store, each, attack) for each in missing]
+        for_each(_make_report, tasks, f"{len(tasks)} defences, trained and evaluated", processes)
+
+    def _report_settings(self, defense: Defense, attack: FGSM) -> dict[str, object]:
         recipes = [self.recipes.classifier()]
         if defense != NO_REFORMER:
             recipes.append(self.recipes.reformer(defense))
-        settings = {
+        return {
             "kind": "report",
             "name": defense.label,
             "attack": repr(attack),
@@ -174,6 +196,9 @@ class Lab:
             "images": len(self.test),
             "code": EVALUATION_CODE,
         }
+
+    def report(self, defense: Defense, attack: FGSM = PAPER_ATTACK) -> DefenseReport:
+        """Return what a defence answers to the test images: clean, grey box and white box."""
 
         def make() -> None:
             started = time.perf_counter()
@@ -184,8 +209,29 @@ class Lab:
             provenance = {"device": str(self.device), "versions": versions(), "seconds": seconds}
             self.store.save(settings, report.answers(), {**report.facts(), **provenance})
 
+        settings = self._report_settings(defense, attack)
         artifact = self._load_or(settings, make)
         return DefenseReport.restore(artifact.tensors, artifact.record)
+
+
+@dataclass(frozen=True)
+class _Task:
+    budget: Budget
+    dataset: str
+    seed: int
+    store: Store
+    defense: Defense
+    attack: FGSM
+
+
+@cache
+def _lab_of_worker(budget: Budget, dataset: str, seed: int, root: Path) -> Lab:
+    return Lab(budget, load_images(dataset), seed, Store(root), torch.device("cpu"))
+
+
+def _make_report(task: _Task) -> None:
+    lab = _lab_of_worker(task.budget, task.dataset, task.seed, task.store.root)
+    lab.report(task.defense, task.attack)
 
 
 def _at_most(wanted: int | None, images: LabeledImages) -> LabeledImages:

@@ -18,7 +18,9 @@ from magnet_helpers.models import ConvAutoencoder, ConvClassifier, StackedAutoen
 from magnet_helpers.seeds import derived_seed, initial_weights_from
 from magnet_helpers.training import TrainingConfig
 
-TRAINING_CODE = code_version("data", "seeds", "models", "jacobian", "losses", "training", "recipes")
+TRAINING_CODE = code_version(
+    "data", "seeds", "models", "jacobian", "losses", "device", "inference", "training", "recipes"
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Recipe:
         return {
             "kind": "network",
             "name": self.name,
+            "network": repr(self.untrained()),
             "loss": repr(self.loss),
             "images": self.images,
             "validation_images": self.validation_images,
@@ -91,6 +94,7 @@ class Recipes:
             batch_size=budget.autoencoder_batch_size,
             learning_rate=budget.autoencoder_learning_rate,
             schedule=budget.autoencoder_schedule,
+            cpu_threads=1,  # several at once, see `parallel`
             seed=derived_seed(self.seed, part) if part else self.seed,
         )
         return Recipe(name, build, loss, budget.autoencoder_images, budget.validation_images, config, parents)

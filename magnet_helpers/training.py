@@ -7,7 +7,8 @@ was interrupted and goes on from its checkpoint ends with the same weights as on
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
@@ -44,9 +45,12 @@ class TrainingConfig:
         learning_rate: Adam's step size.
         betas: Adam's decay rates.
         adam_epsilon: Adam's ε.
-        schedule: `"constant"`; `"linear"`: the step size falls to zero over the whole training; `"linear tail"`: it is
-            constant for three quarters of the steps and falls to zero over the last quarter.
+        schedule: `"constant"`; `"linear"`: the step size rises over the first tenth of the steps (a large first step
+            kills ReLU units) and falls to zero over the rest; `"linear tail"`: it is constant and falls to zero over
+            the last quarter.
         seed: fixes the order of the images and all noise.
+        cpu_threads: threads of a training on the CPU (None: as many as PyTorch uses). The number of threads may decide
+            about the last bit of a sum, so it belongs to what makes a training repeatable.
     """
 
     epochs: int
@@ -56,18 +60,22 @@ class TrainingConfig:
     adam_epsilon: float = 1e-7
     schedule: Schedule = "constant"
     seed: int = 0
+    cpu_threads: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # also refuses NaN
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, got {self.schedule!r}")
 
     def step_size(self, progress: float) -> float:
-        """Return Adam's step size after a share `progress` in [0, 1) of all steps."""
-        falls_over = {"constant": 0.0, "linear": 1.0, "linear tail": 0.25}[self.schedule]
-        return self.learning_rate * min(1.0, (1 - progress) / falls_over if falls_over else 1.0)
+        """Return Adam's step size after a share `progress` in (0, 1) of all steps."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        if self.schedule == "linear tail":
+            return self.learning_rate * min(1.0, 4 * (1 - progress))
+        return self.learning_rate * min(10 * progress, (1 - progress) / 0.9)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,16 @@ class Checkpoint(Protocol):
     def save(self, tensors: Mapping[str, Tensor], epochs: tuple[Epoch, ...]) -> None:
         """Replace the saved state, wholly or not at all."""
         ...
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -179,7 +197,7 @@ def fit(
         history = History(epochs)
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     steps, step = config.epochs * steps_per_epoch, len(history.epochs) * steps_per_epoch
-    with tqdm(total=steps, initial=step, desc=label, leave=False) as bar:
+    with _threads(config.cpu_threads), tqdm(total=steps, initial=step, desc=label, leave=False) as bar:
         for epoch in range(len(history.epochs), config.epochs):
             started = time.perf_counter()
             model.train()
@@ -190,7 +208,7 @@ def fit(
                 value = loss(model, images[batch], labels[batch], noise)
                 optimizer.zero_grad()
                 value.backward()
-                optimizer.param_groups[0]["lr"] = config.step_size(step / steps)
+                optimizer.param_groups[0]["lr"] = config.step_size((step + 0.5) / steps)
                 optimizer.step()
                 step += 1
                 total += value.detach() * len(batch)
@@ -219,7 +237,7 @@ def _check_finite(training: float, validation: float, epoch: int, label: str, co
 def _warn_if_collapsed(model: nn.Module, validation: LabeledImages, label: str) -> bool:
     images = validation.images[:COLLAPSE_CHECK_IMAGES]
     outputs = apply_model(model, images)
-    collapsed = outputs.shape == images.shape and is_constant(outputs, images)
+    collapsed = len(images) > 1 and outputs.shape == images.shape and is_constant(outputs, images)
     if collapsed:
         warn_collapsed(label)
     return collapsed

@@ -237,9 +237,9 @@ def test_files_that_the_system_does_not_let_grow(store, tmp_path):
     def work():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         with pytest.raises(StorageError, match=r"(?s)cannot write .*MAGNET_HOME"):
-            store.save(SETTINGS, {"weight": torch.zeros(100_000)}, RECORD)
+            store.save(SETTINGS, {"weight": torch.zeros(10_000)}, RECORD)
         with pytest.raises(StorageError, match=r"(?s)cannot write .*MAGNET_HOME"):
-            write_text(tmp_path / "table.csv", "new " * 100_000)
+            write_text(tmp_path / "table.csv", "new " * 10_000)
 
     assert in_child(work) == 0
     assert files(tmp_path) == before

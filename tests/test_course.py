@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from magnet_helpers import course
+from magnet_helpers.__main__ import main
 from magnet_helpers.course import Course, Progress, print_comparison, write_figures, write_site
 from magnet_helpers.lessons import LESSONS, Lesson
 
@@ -133,9 +134,7 @@ def test_figures_and_pages_come_from_the_notebooks(root):
 def test_a_failing_cell_says_where(root, monkeypatch, capsys):
     path = root / "notebooks" / "source" / "01_b.py"
     path.write_text(path.read_text() + "\n# %%\n1 / 0\n")
-    monkeypatch.setattr("magnet_helpers.__main__.workspace", lambda: root)
-    from magnet_helpers.__main__ import main
-
+    monkeypatch.setattr("magnet_helpers.__main__.__file__", str(root / "magnet_helpers" / "__main__.py"))
     assert main(["course", "--budget", "smoke", "--dataset", "digits"]) == 1
     said = capsys.readouterr().err
     assert "01_b failed" in said
@@ -144,6 +143,13 @@ def test_a_failing_cell_says_where(root, monkeypatch, capsys):
     assert "\x1b[3" not in said
     assert (root / "build" / "notebooks" / "00_a.ipynb").exists()
     assert not (root / "build" / "notebooks" / "01_b.ipynb").exists()
+
+
+def test_without_lesson_sources_the_command_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("magnet_helpers.__main__.__file__", str(tmp_path / "magnet_helpers" / "__main__.py"))
+    with pytest.raises(SystemExit):
+        main(["course"])
+    assert "no lesson sources" in capsys.readouterr().err
 
 
 def test_remaining_time_follows_the_pace(monkeypatch):

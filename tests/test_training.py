@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def test_history_has_one_record_per_epoch():
     assert not model.training
 
 
-@pytest.mark.parametrize("schedule", ["constant", "linear"])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "linear tail"])
 def test_it_agrees_with_adam_written_out(schedule):
     """Kingma and Ba 2015, algorithm 1, with the same order and noise."""
     model = tiny_autoencoder()
@@ -76,7 +77,9 @@ def test_it_agrees_with_adam_written_out(schedule):
             noisy = (images + 0.3 * torch.randn(images.shape, generator=noise)).clamp(0, 1)
             loss = ((model(noisy) - images) ** 2).sum() / len(images)
             gradients = torch.autograd.grad(loss, parameters)
-            rate = 1e-3 * (1 - step / 9 if schedule == "linear" else 1)  # nine steps in all
+            done = (step + 0.5) / 9  # nine steps in all, each at its middle
+            falling = {"linear": min(done / 0.1, (1 - done) / 0.9), "linear tail": min(1, (1 - done) / 0.25)}
+            rate = 1e-3 * falling.get(schedule, 1)
             step += 1
             with torch.no_grad():
                 for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
@@ -155,6 +158,25 @@ def test_labels_follow_their_images():
         return ClassificationLoss()(model, images, labels, generator)
 
     trained(loss, model=tiny_classifier())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_number_of_threads_holds_for_the_training_alone(fails):
+    before, seen = torch.get_num_threads(), set()
+
+    def loss(model, images, labels, generator):
+        seen.add(torch.get_num_threads())
+        if fails:
+            raise KeyboardInterrupt
+        return ReconstructionLoss()(model, images, labels, generator)
+
+    for wanted, expected in ((before + 2, before + 2), (1, 1), (None, before)):
+        seen.clear()
+        config = dataclasses.replace(CONFIG, epochs=1, cpu_threads=wanted)
+        with pytest.raises(KeyboardInterrupt) if fails else nullcontext():
+            trained(loss, config)
+        assert seen == {expected}
+        assert torch.get_num_threads() == before
 
 
 # ---- the same numbers again

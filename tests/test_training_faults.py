@@ -84,28 +84,26 @@ def test_impossible_settings(name, value):
 
 @pytest.mark.parametrize("schedule", ["cosine", "", None])
 def test_unknown_schedules(schedule):
-    with pytest.raises(ValueError, match=f'schedule must be "constant" or "linear", got {schedule!r}'):
+    with pytest.raises(ValueError, match=f"schedule must be one of constant, linear, linear tail, got {schedule!r}"):
         TrainingConfig(1, schedule=schedule)
 
 
 def test_step_sizes():
     assert [TrainingConfig(1, learning_rate=8.0).step_size(progress) for progress in (0, 0.5, 0.75)] == [8, 8, 8]
     linear = TrainingConfig(1, learning_rate=8.0, schedule="linear")
-    assert [linear.step_size(progress) for progress in (0, 0.5, 0.75)] == [8, 4, 2]
+    assert [linear.step_size(progress) for progress in (0, 0.05, 0.1, 0.55, 1)] == pytest.approx([0, 4, 8, 4, 0])
+    tail = TrainingConfig(1, learning_rate=8.0, schedule="linear tail")
+    assert [tail.step_size(progress) for progress in (0, 0.5, 0.75, 0.875)] == [8, 8, 8, 4]
 
 
 def test_the_defaults_are_the_papers():
     config = TrainingConfig(20)
-    assert (config.batch_size, config.learning_rate, config.betas, config.adam_epsilon) == (
-        64,
-        1e-3,
-        (0.9, 0.999),
-        1e-7,
-    )
+    assert (config.batch_size, config.learning_rate, config.schedule) == (64, 1e-3, "constant")
+    assert (config.betas, config.adam_epsilon) == ((0.9, 0.999), 1e-7)
     assert config == TrainingConfig(epochs=20)
     assert repr(config) == (
         "TrainingConfig(epochs=20, batch_size=64, learning_rate=0.001, betas=(0.9, 0.999), adam_epsilon=1e-07, "
-        "schedule='constant', seed=0)"
+        "schedule='constant', seed=0, cpu_threads=None)"
     )
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.epochs = 3

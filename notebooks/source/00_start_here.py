@@ -163,7 +163,7 @@ from magnet_helpers import plot_manifold
 sample = lab.test.spread(25).images
 sample_attacked = PAPER_ATTACK.perturb(classifier, sample)
 figure = plot_manifold(
-    lab.data.train.images[:2000], sample, sample_attacked, apply_model(reformer, sample_attacked), lab.note
+    lab.data.train.images[:2000], sample, sample_attacked, apply_model(reformer, sample_attacked), lab.note_for(25)
 )
 show_figure(
     figure,

@@ -55,7 +55,7 @@ assert torch.allclose(by_hand, by_helper)
 # %% [markdown]
 # ## Training
 #
-# **Expect** a loss that falls from about a hundred to a few units. A loss of 4 means that a pixel is off by √(4/784) ≈ 0.07.
+# **Expect** a loss that falls from about seventy to a few units. A loss of 4 means that a pixel is off by √(4/784) ≈ 0.07.
 
 # %%
 from magnet_helpers import VANILLA, plot_history, show_figure

@@ -73,10 +73,13 @@ assert torch.allclose(loss_by_hand, loss_by_helper)
 #
 # The network is the one of lesson 02. Only the loss is new. **Expect** a higher loss than there: some of what the noise destroyed
 # cannot be guessed.
+#
+# `lab.prepare` trains and evaluates several networks at once, one on each core. Those that are there already it leaves alone.
 
 # %%
-from magnet_helpers import VANILLA, denoising, plot_history
+from magnet_helpers import NOISE_LEVELS, VANILLA, denoising, plot_history
 
+lab.prepare([VANILLA, *(denoising(noise_std) for noise_std in NOISE_LEVELS)])
 histories = {defense.label: lab.history(defense) for defense in (VANILLA, denoising(0.2), denoising(0.4))}
 show_figure(
     plot_history(histories, lab.note, loss_name="loss per image"),
@@ -129,7 +132,7 @@ show_figure(
 # level and clean accuracy to fall.
 
 # %%
-from magnet_helpers import NOISE_LEVELS, paper_number, plot_accuracy_curves
+from magnet_helpers import paper_number, plot_accuracy_curves
 
 defenses = [denoising(noise_std) for noise_std in NOISE_LEVELS]
 settings = {"clean": "clean", "grey box": "grey_box", "white box": "white_box"}

@@ -75,8 +75,9 @@ assert torch.allclose(by_hand, jacobian_frobenius_squared(layer, inputs))
 # **Expect** the random values to scatter around the exact one, and their running mean to settle on it.
 
 # %%
-from magnet_helpers import contractive, new_generator
+from magnet_helpers import TABLE_3, contractive, new_generator
 
+lab.prepare(TABLE_3)
 control = lab.reformer(contractive(0.0))
 image = lab.examples.images[:1].to(lab.device)
 exact = jacobian_frobenius_squared(control.encode, image).item()
@@ -132,7 +133,7 @@ assert torch.allclose(by_hand, by_helper)
 # which of them did it? The paper cannot say. It has no row for the network without penalty. We train it: λ = 0.
 
 # %%
-from magnet_helpers import TABLE_3, plot_history
+from magnet_helpers import plot_history
 
 histories = {defense.label: lab.history(defense) for defense in (TABLE_3[0], TABLE_3[3], TABLE_3[5])}
 show_figure(

@@ -148,7 +148,7 @@ curves = {
     "DAE 0.4, grey box": curve(defended, classifier),
     "DAE 0.4, white box": curve(defended, defended),
 }
-note = f"{lab.note.rsplit(' · ', 1)[0]} · n = {len(test)}"
+note = lab.note_for(len(test))
 show_figure(
     plot_accuracy_curves(epsilons, curves, note, x_name="ε (largest change of a pixel)"),
     "epsilon",

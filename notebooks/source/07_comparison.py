@@ -16,6 +16,14 @@ from magnet_helpers import start_lesson
 lab = start_lesson("07_comparison")
 
 # %% [markdown]
+# First everything that is not there yet, on all cores at once: after lessons 00 to 06 that is the stacks with noise 0.1 and 0.2.
+
+# %%
+from magnet_helpers import GRID
+
+lab.prepare(GRID)
+
+# %% [markdown]
 # ## How to read a row
 #
 # Each accuracy is a count of right answers out of n test images, with its 95 % interval. The interval is about the *images*. It does not know
@@ -169,7 +177,7 @@ for defense in (NO_REFORMER, VANILLA, denoising(0.4), stacked(3, 0.4), contracti
     curves[defense.label] = [
         evaluate_accuracy(network, LabeledImages(attacked[epsilon], test.labels)) for epsilon in epsilons
     ]
-note = f"grey box · {lab.note.rsplit(' · ', 1)[0]} · n = {len(test)}"
+note = f"grey box · {lab.note_for(len(test))}"
 show_figure(
     plot_accuracy_curves(epsilons, curves, note, x_name="ε (largest change of a pixel)"),
     "epsilon",
@@ -182,7 +190,7 @@ show_figure(
 # All 23 rows go into a file, as counts, with budget, seed, device and versions.
 
 # %%
-from magnet_helpers import GRID, write_comparison
+from magnet_helpers import write_comparison
 
 path = write_comparison(lab, GRID)
 print("/".join(path.parts[-3:]))

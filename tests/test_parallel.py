@@ -1,0 +1,101 @@
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from magnet_helpers import lab as lab_module
+from magnet_helpers.artifacts import Store
+from magnet_helpers.budget import SMOKE
+from magnet_helpers.data import load_images
+from magnet_helpers.defenses import denoising, stacked
+from magnet_helpers.lab import Lab
+from magnet_helpers.parallel import for_each, usable_cores
+
+TINY = dataclasses.replace(
+    SMOKE, classifier_images=32, autoencoder_images=32, validation_images=8, test_images=20, processes=2
+)
+
+
+def write(path: Path) -> None:
+    path.write_text(f"{os.getpid()} {torch.get_num_threads()}")
+
+
+def fail(path: Path) -> None:
+    raise ValueError(f"cannot do {path.name}")
+
+
+def sleep_long(path: Path) -> None:
+    path.write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_every_task_is_done_elsewhere_with_one_thread(tmp_path):
+    paths = [tmp_path / str(number) for number in range(3)]
+    for_each(write, paths, "writing", 2)
+    written = [path.read_text().split() for path in paths]
+    assert {threads for _, threads in written} == {"1"}
+    assert str(os.getpid()) not in {process for process, _ in written}
+
+
+def test_the_first_failure_is_raised(tmp_path):
+    with pytest.raises(ValueError, match="cannot do x"):
+        for_each(fail, [tmp_path / "x"], "failing", 1)
+
+
+def test_usable_cores():
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_parallel import sleep_long
+from magnet_helpers.parallel import for_each
+if __name__ == "__main__":
+    for_each(sleep_long, [Path(sys.argv[1])], "sleeping", 1)
+"""
+
+
+def is_running(process: int) -> bool:
+    """Whether the process exists and is no zombie that waits for somebody to take notice."""
+    said = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return said.stdout.strip() not in ("", "Z", "Z+")
+
+
+def test_workers_leave_with_a_parent_that_was_killed(tmp_path):
+    script, pid_file = tmp_path / "script.py", tmp_path / "pid"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), str(pid_file), str(Path(__file__).parent)]
+    parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    worker = int(pid_file.read_text())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_running(worker)
+
+
+def test_prepared_networks_are_those_that_come_one_after_the_other(tmp_path, monkeypatch):
+    data = load_images("digits")
+    defenses = [denoising(0.3), stacked(2, 0.3)]
+    at_once = Lab(TINY, data, seed=1, store=Store(tmp_path / "at once"), device=torch.device("cpu"))
+    at_once.prepare(defenses)
+    one_by_one = dataclasses.replace(at_once, store=Store(tmp_path / "one by one"))
+    expected = [(one_by_one.report(each), one_by_one.reformer(each).state_dict()) for each in defenses]
+    monkeypatch.setattr(lab_module, "fit", None)  # nothing may be trained from here on
+    monkeypatch.setattr(lab_module, "evaluate_defense", None)
+    for defense, (report, weights) in zip(defenses, expected, strict=True):
+        assert at_once.report(defense).facts() == report.facts()
+        ours = at_once.reformer(defense).state_dict()
+        assert all(torch.equal(ours[name], weights[name]) for name in weights)
+    at_once.prepare(defenses)  # there already
