@@ -40,6 +40,7 @@ def jacobian_frobenius_squared(
     Raises:
         ValueError: if `projections` is less than 1.
     """
+    images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
     if projections is None:
         units = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
 

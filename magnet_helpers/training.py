@@ -197,7 +197,12 @@ def fit(
         history = History(epochs)
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     steps, step = config.epochs * steps_per_epoch, len(history.epochs) * steps_per_epoch
-    with _threads(config.cpu_threads), tqdm(total=steps, initial=step, desc=label, leave=False) as bar:
+    # A caller may be inside `torch.no_grad()`: training is not.
+    with (
+        torch.enable_grad(),
+        _threads(config.cpu_threads),
+        tqdm(total=steps, initial=step, desc=label, leave=False) as bar,
+    ):
         for epoch in range(len(history.epochs), config.epochs):
             started = time.perf_counter()
             model.train()

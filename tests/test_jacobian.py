@@ -252,3 +252,16 @@ def test_exact_norms_in_float32_are_close_to_those_in_float64():
     exact = jacobian_frobenius_squared(encode, images).detach()
     narrow = jacobian_frobenius_squared(encoders()["Table 1, narrow"].float(), images.float()).detach()
     torch.testing.assert_close(narrow.double(), exact, rtol=1e-4, atol=0)
+
+
+def test_one_image_may_be_expanded_to_many():
+    image = torch.rand(1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
+
+    def encode(images):
+        return images @ weight.T
+
+    copies = image.expand(4, -1)
+    assert jacobian_frobenius_squared(encode, copies).tolist() == [14.0] * 4
+    draws = jacobian_frobenius_squared(encode, copies, projections=1, generator=torch.Generator().manual_seed(0))
+    assert set(draws.tolist()) <= {0.0, 4.0, 16.0, 36.0}

@@ -236,3 +236,11 @@ def test_a_finished_training_is_not_repeated():
     assert found == history
     assert not again.training
     assert checkpoint.times == CONFIG.epochs
+
+
+def test_a_caller_without_gradients_trains_all_the_same():
+    expected, _ = trained()
+    with torch.no_grad():
+        model, _ = trained()
+        assert not torch.is_grad_enabled()
+    assert equal(weights(model), weights(expected))
