@@ -38,6 +38,6 @@ def place(model: ModelT, device: torch.device) -> ModelT:
     """Move the model to the device, in place, with its convolutions laid out channels-last.
 
     Channels-last changes the order in memory and no value. On 2 cores it makes a training step of the autoencoder
-    about 1.5 times as fast.
+    about 1.4 times as fast.
     """
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -18,7 +18,7 @@ CODE_SHAPE = (32, 7, 7)
 CODE_SIZE = 32 * 7 * 7
 # The sigmoid of this is 0.13, the mean pixel of MNIST. With the usual bias of 0 the first reconstructions are grey, the
 # first hundred steps do nothing but darken them, and in that time the ReLU units may die: the output stays constant for
-# ever. That is how the paper's "does not converge" comes about, and this start avoids it.
+# ever. It is a likely cause of the paper's "does not converge", and this start avoids that phase.
 START_BIAS = -1.9
 
 

@@ -1,7 +1,8 @@
 """Many small trainings at once: one process per core, one thread per process.
 
-A step of these small networks keeps two threads waiting for each other most of the time. Two processes of one thread
-each do about 1.4 times the work of one process with two, and lose far less when something else runs on the machine.
+A step of these small networks keeps two threads waiting for each other much of the time. Two processes of one thread
+each did 1.1 to 1.4 times the work of one process with two (2 cores, shared machine), and they lose far less when
+something else runs there: two threads beside one busy process fell to a tenth of their speed.
 """
 
 import os
