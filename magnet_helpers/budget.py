@@ -19,7 +19,8 @@ class Budget:
         classifier_images: training images of the classifier (None: all).
         classifier_epochs: epochs of the classifier.
         autoencoder_images: training images of every autoencoder (None: all).
-        autoencoder_epochs: epochs of a single autoencoder.
+        vanilla_epochs: epochs of the vanilla autoencoder. It has to copy nearly perfectly, and has no noise to learn.
+        denoising_epochs: epochs of a single denoising autoencoder.
         pretraining_epochs: epochs of each stage of a stack before the stages are joined.
         stack_epochs: epochs of the joined stack.
         contractive_epochs: epochs of a contractive autoencoder.
@@ -42,7 +43,8 @@ class Budget:
     classifier_images: int | None
     classifier_epochs: int
     autoencoder_images: int | None
-    autoencoder_epochs: int
+    vanilla_epochs: int
+    denoising_epochs: int
     pretraining_epochs: int
     stack_epochs: int
     contractive_epochs: int
@@ -71,7 +73,8 @@ PAPER = Budget(
     classifier_images=None,
     classifier_epochs=30,
     autoencoder_images=None,
-    autoencoder_epochs=20,
+    vanilla_epochs=20,
+    denoising_epochs=20,
     pretraining_epochs=10,
     stack_epochs=20,
     contractive_epochs=20,
@@ -93,7 +96,8 @@ FAST = Budget(
     classifier_images=None,
     classifier_epochs=4,
     autoencoder_images=5_000,
-    autoencoder_epochs=6,
+    vanilla_epochs=12,
+    denoising_epochs=6,
     pretraining_epochs=6,
     stack_epochs=3,
     contractive_epochs=3,
@@ -115,7 +119,8 @@ SMOKE = Budget(
     classifier_images=640,
     classifier_epochs=2,
     autoencoder_images=320,
-    autoencoder_epochs=1,
+    vanilla_epochs=1,
+    denoising_epochs=1,
     pretraining_epochs=1,
     stack_epochs=1,
     contractive_epochs=1,

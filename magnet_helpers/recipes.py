@@ -135,20 +135,20 @@ class Recipes:
 
     def reformer(self, defense: Defense) -> Recipe:
         """Return how the reformer of a defence is trained."""
-        budget = self.budget
-        if defense.family == "stacked_denoising":
-            epochs, part, parents = budget.stack_epochs, "joint training", self.stages(defense)
-        elif defense.family == "contractive":
-            epochs, part, parents = budget.contractive_epochs, "", ()
-        else:
-            epochs, part, parents = budget.autoencoder_epochs, "", ()
+        epochs_by_family = {
+            "vanilla": self.budget.vanilla_epochs,
+            "denoising": self.budget.denoising_epochs,
+            "stacked_denoising": self.budget.stack_epochs,
+            "contractive": self.budget.contractive_epochs,
+        }
+        is_stack = defense.family == "stacked_denoising"
         return self._autoencoder(
             defense.label,
             defense.build,
             defense.loss(),
-            epochs,
-            part=part,
-            parents=parents,
+            epochs_by_family[defense.family],
+            part="joint training" if is_stack else "",
+            parents=self.stages(defense) if is_stack else (),
         )
 
 

@@ -158,8 +158,8 @@ def test_what_the_paper_does_not_print():
 
 
 def test_the_papers_budget():
-    assert (PAPER.classifier_epochs, PAPER.autoencoder_epochs, PAPER.pretraining_epochs) == (30, 20, 10)
-    assert (PAPER.stack_epochs, PAPER.contractive_epochs) == (20, 20)
+    assert (PAPER.classifier_epochs, PAPER.vanilla_epochs, PAPER.denoising_epochs) == (30, 20, 20)
+    assert (PAPER.pretraining_epochs, PAPER.stack_epochs, PAPER.contractive_epochs) == (10, 20, 20)
     assert PAPER.classifier_schedule == PAPER.autoencoder_schedule == "constant"
     assert (PAPER.classifier_batch_size, PAPER.classifier_learning_rate) == (64, 1e-3)
     assert (PAPER.autoencoder_batch_size, PAPER.autoencoder_learning_rate) == (64, 1e-3)

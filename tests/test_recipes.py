@@ -52,7 +52,7 @@ def test_what_the_budget_decides():
         autoencoder_schedule="linear",
         validation_images=11,
         **{"classifier_images": 1, "classifier_epochs": 2, "classifier_batch_size": 3, "classifier_learning_rate": 0.4},
-        **{"autoencoder_images": 5, "autoencoder_epochs": 6, "autoencoder_batch_size": 7},
+        **{"autoencoder_images": 5, "vanilla_epochs": 6, "denoising_epochs": 8, "autoencoder_batch_size": 7},
         **{"autoencoder_learning_rate": 0.8, "pretraining_epochs": 9, "stack_epochs": 10, "contractive_epochs": 12},
     )
     recipes = Recipes(budget, seed=0)
@@ -60,7 +60,7 @@ def test_what_the_budget_decides():
     expected = [
         (recipes.classifier(), 1, 2, 3, 0.4),
         (recipes.reformer(VANILLA), 5, 6, 7, 0.8),
-        (recipes.reformer(denoising(0.4)), 5, 6, 7, 0.8),
+        (recipes.reformer(denoising(0.4)), 5, 8, 7, 0.8),
         (stack, 5, 10, 7, 0.8),
         *((stage, 5, 9, 7, 0.8) for stage in stack.parents),
         (recipes.reformer(contractive(0.1)), 5, 12, 7, 0.8),
