@@ -147,12 +147,18 @@ class Store:
         whole = {"settings": settings, "tensors_sha256": digest, **record}
         write_json(folder / "record.json", {**whole, "record_sha256": _digest_of(whole)})
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        for leftover in folder.glob(".*.safetensors.*"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
 
-    def load(self, settings: Settings) -> Artifact | None:
+    def load(self, settings: Settings, *, discard_damaged: bool = False) -> Artifact | None:
         """Return the artifact with these settings, or None if there is none.
 
+        Args:
+            settings: what the artifact was saved under.
+            discard_damaged: remove damaged files. Only who holds the `lock` may: another process could be writing them.
+
         Warns:
-            DamagedArtifactWarning: if its files are damaged. They are removed, and None is returned.
+            DamagedArtifactWarning: if its files are damaged; None is returned.
         """
         folder = self.folder(settings)
         if not (folder / "record.json").exists():
@@ -166,11 +172,12 @@ class Store:
             return Artifact(load_file(folder / "tensors.safetensors"), record)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             warnings.warn(
-                f"{folder} is damaged ({error}): it is removed and made again",
+                f"{folder} is damaged ({error}): it is made again",
                 DamagedArtifactWarning,
-                stacklevel=2,
+                stacklevel=1,  # one place for all callers: the same damage is shown once
             )
-            shutil.rmtree(folder, ignore_errors=True)
+            if discard_damaged:
+                shutil.rmtree(folder, ignore_errors=True)
             return None
 
     @contextmanager

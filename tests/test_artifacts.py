@@ -149,10 +149,13 @@ def test_damage_is_noticed_named_and_made_good(store, damage):
     folder = store.folder(SETTINGS)
     name, spoil = DAMAGES[damage]
     spoil(folder / name)
-    with pytest.warns(DamagedArtifactWarning, match="is damaged .*made again") as caught:
-        assert store.load(SETTINGS) is None
-    assert len(caught) == 1
-    assert str(folder) in str(caught[0].message)
+    for discard in (False, True):
+        before = files(folder)
+        with pytest.warns(DamagedArtifactWarning, match="is damaged .*made again") as caught:
+            assert store.load(SETTINGS, discard_damaged=discard) is None
+        assert len(caught) == 1
+        assert str(folder) in str(caught[0].message)
+        assert files(folder) == ([] if discard else before), "only who holds the lock may remove files"
     assert not folder.exists()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -265,6 +268,7 @@ def test_a_writer_that_is_killed_leaves_an_artifact_or_none(store, monkeypatch, 
     assert in_child(work) == -signal.SIGKILL
     assert store.load(SETTINGS) is None, "what is not finished is not there"
     store.save(SETTINGS, TENSORS, RECORD)
+    assert {path.name for path in store.folder(SETTINGS).iterdir()} == {"record.json", "tensors.safetensors"}
     if moment == "in the tensors":
         assert in_child(work) == -signal.SIGKILL
         assert equal(store.load(SETTINGS).tensors, TENSORS), "the old artifact is whole"
