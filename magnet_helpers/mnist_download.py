@@ -12,14 +12,16 @@ import queue
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pooch
 import requests
 from numpy.typing import NDArray
+from tqdm import TqdmWarning, tqdm
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -130,7 +132,9 @@ def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]
         part = folder / f".{name}-{uuid.uuid4().hex}.part"
         try:
             timeout = (CONNECT_SECONDS, READ_SECONDS)
-            pooch.HTTPDownloader(progressbar=True, timeout=timeout)(url, str(part), None)
+            # pooch sets the total itself, but takes a bar with none for no bar.
+            with tqdm(total=1, desc=name, unit="B", unit_scale=True, leave=False) as bar:
+                _downloader()(progressbar=bar, timeout=timeout)(url, str(part), None)
             array = check(part, name, url)
             with part.open("rb") as file:
                 compressed = file.read(2) == GZIP_START  # some servers decompress on the way
@@ -142,6 +146,14 @@ def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]
     except OSError as error:
         raise folder_error(folder, error) from error
     return array
+
+
+def _downloader() -> Any:
+    """Return pooch's downloader. Importing pooch warns of a missing `ipywidgets`, which our own bar does not need."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)
+        import pooch
+    return pooch.HTTPDownloader
 
 
 def _in_words(error: requests.RequestException) -> str:
