@@ -20,17 +20,20 @@ setup: $(READY)  ## create .venv and install everything, once
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[course,dev]'
+	$(RUN) -m pip install --disable-pip-version-check --progress-bar off -q --no-compile -c constraints.txt -e '.[course,dev]'
 	@touch $(READY)
 
 course: $(READY)  ## run all lessons in order, write build/, print the comparison table
 	$(RUN) -m magnet_helpers course --budget $(BUDGET) --dataset $(DATASET) --seed $(SEED)
 
+# On all cores, one thread each: the threads of two processes on the same cores wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: $(READY)  ## unit tests, then every notebook under nbval
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist loadfile
 	rm -rf build/nbval
 	MAGNET_HOME=$(CURDIR)/build/nbval MAGNET_BUDGET=smoke MAGNET_DATASET=digits MAGNET_SEED=0 \
-		$(RUN) -m pytest -q --nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider notebooks
+		$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist loadfile \
+		--nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider notebooks
 
 check: $(READY)  ## format, lint and types
 	$(RUN) -m ruff format --check .
