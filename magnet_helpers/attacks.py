@@ -30,7 +30,9 @@ class FGSM:
         if self.labels not in ("predicted", "given"):
             raise ValueError(f'labels must be "predicted" or "given", got {self.labels!r}')
 
-    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def perturb(
+        self, model: nn.Module, images: Tensor, labels: Tensor | None = None, *, predicted: Tensor | None = None
+    ) -> Tensor:
         """Return the adversarial images, a new CPU tensor of the shape of `images`.
 
         The model's mode, its parameters' `requires_grad` and `.grad`, and `images` stay as they are.
@@ -40,9 +42,11 @@ class FGSM:
                 pass `defenses.ReformedClassifier`.
             images: in [0, 1].
             labels: shape (N,); needed if the attack's `labels` is `"given"`, else not used.
+            predicted: shape (N,), the model's own answers to these images if they are known already; used if the
+                attack's `labels` is `"predicted"`, and else computed.
 
         Raises:
-            ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing or too few.
+            ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing, too few or too many.
         """
         _check_images(images)
         if self.labels == "given":
@@ -50,7 +54,11 @@ class FGSM:
                 got = "none" if labels is None else str(len(labels))
                 raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
         else:
-            labels = None
+            labels = predicted
+            if predicted is not None and len(predicted) != len(images):
+                raise ValueError(
+                    f"predicted must have an answer for each of {len(images)} images, got {len(predicted)}"
+                )
         device = device_of(model)
         attack = GradientSignAttack(
             model, nn.CrossEntropyLoss(reduction="sum"), eps=self.epsilon, clip_min=0, clip_max=1

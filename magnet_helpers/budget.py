@@ -111,7 +111,7 @@ FAST = Budget(
     test_images=4_000,
     curve_images=300,
     curve_epsilons=9,
-    jacobian_images=10,
+    jacobian_images=6,
     projections=300,
 )
 SMOKE = Budget(

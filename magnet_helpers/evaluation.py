@@ -148,11 +148,12 @@ def evaluate_defense(
             attack=repr(attack),
         )
     defended = ReformedClassifier(reformer, classifier)
-    white_box_images = attack.perturb(defended, test.images, test.labels)
     reformed = apply_model(reformer, test.images)
+    clean = predict(classifier, reformed)
+    white_box_images = attack.perturb(defended, test.images, test.labels, predicted=clean)
     return DefenseReport(
         labels=test.labels,
-        clean=predict(classifier, reformed),
+        clean=clean,
         grey_box=predict(defended, grey_box_images),
         white_box=predict(defended, white_box_images),
         unchanged=_count_unchanged(white_box_images, test.images),

@@ -9,9 +9,21 @@ from torch.func import jvp, vmap
 Encoder = Callable[[Tensor], Tensor]
 
 
-def _norm_of_products(encode: Encoder, images: Tensor, directions: Tensor) -> Tensor:
-    """Return ‖J v‖² for directions (N, *image), one per image: shape (N,)."""
-    products: Tensor = jvp(encode, (images,), (directions,))[1]
+# Maps images and directions v, both (N, …), to codes (N, …) and the products J v, of the codes' shape.
+EncoderAlong = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def along(encode: Encoder) -> EncoderAlong:
+    """Return the function that also carries a direction through the encoder, by forward-mode differentiation."""
+
+    def encode_along(images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        codes, products = jvp(encode, (images,), (directions,))[:2]
+        return codes, products
+
+    return encode_along
+
+
+def _squared_norms(products: Tensor) -> Tensor:
     return products.square().flatten(start_dim=1).sum(dim=1)
 
 
@@ -40,22 +52,43 @@ def jacobian_frobenius_squared(
     Raises:
         ValueError: if `projections` is less than 1.
     """
-    images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
     if projections is None:
+        images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
         units = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
 
         def of_unit(unit: Tensor) -> Tensor:
-            return _norm_of_products(encode, images, unit.view_as(images[0]).expand_as(images))
+            return _squared_norms(along(encode)(images, unit.view_as(images[0]).expand_as(images))[1])
 
         norms: Tensor = vmap(of_unit, chunk_size=chunk_size)(units)
         return norms.sum(dim=0)
+    return codes_and_frobenius_squared(along(encode), images, projections=projections, generator=generator)[1]
+
+
+def codes_and_frobenius_squared(
+    encode_along: EncoderAlong, images: Tensor, *, projections: int = 1, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the codes f(x), and `jacobian_frobenius_squared` by random projections, shape (N,).
+
+    Forward mode computes the codes anyway: a training that needs both does not encode twice.
+
+    Args:
+        encode_along: the encoder with a direction (see `along`), each image by itself.
+        images: shape (N, …).
+        projections: number of random vectors per image.
+        generator: CPU generator of the random vectors.
+
+    Raises:
+        ValueError: if `projections` is less than 1.
+    """
     if projections < 1:
         raise ValueError(f"projections must be at least 1 (or None: exact), got {projections}")
+    images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
     total = torch.zeros(len(images), dtype=images.dtype, device=images.device)
     for _ in range(projections):
         signs = torch.randint(0, 2, images.shape, generator=generator).mul_(2).sub_(1)
-        total = total + _norm_of_products(encode, images, signs.to(images))
-    return total / projections
+        codes, products = encode_along(images, signs.to(images))
+        total = total + _squared_norms(products)
+    return codes, total / projections
 
 
 def sigmoid_layer_frobenius_squared(codes: Tensor, weight: Tensor) -> Tensor:

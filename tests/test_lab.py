@@ -86,8 +86,16 @@ def test_the_attack_and_the_seed_are_part_of_a_reports_key(lab):
     assert len([path for path in (lab.store.root / "report").iterdir() if path.is_dir()]) == 3
 
 
+def test_attacked_images_are_made_once(lab, monkeypatch):
+    images = lab.attacked(FGSM(0.1))
+    assert torch.equal(images, FGSM(0.1).perturb(lab.classifier(), lab.test.images))
+    monkeypatch.setattr(FGSM, "perturb", None)
+    assert torch.equal(again(lab).attacked(FGSM(0.1)), images)
+
+
 def test_the_note_says_what_the_numbers_were_made_with(lab):
     assert lab.note == "scikit-learn digits · smoke budget (not the paper's) · seed 3 · n = 20"
+    assert lab.setting == "scikit-learn digits · smoke budget (not the paper's) · seed 3"
     assert "not the paper's" not in again(lab, budget=PAPER).note
     assert len(again(lab, budget=PAPER).test) == 360
 

@@ -1,7 +1,10 @@
+import functools
+
 import pytest
 import torch
 from tiny import equal, tiny_images, weights
 from torch import nn
+from torch.func import jvp
 from torch.nn import functional as F
 
 from magnet_helpers.models import (
@@ -96,22 +99,48 @@ def test_contractive_codes_are_sigmoids_of_a_dense_layer():
     assert codes.max() < 1
 
 
+@pytest.mark.parametrize("images", [IMAGES, torch.zeros_like(IMAGES)], ids=["random", "black"])
+def test_a_direction_is_carried_along_as_by_forward_mode(images):
+    model = ContractiveAutoencoder().double()
+    images, directions = images.double(), torch.randn(IMAGES.shape, dtype=torch.float64)
+    parameters = [*model.encoder.parameters(), *model.dense.parameters()]
+    results = []
+    for codes, products in (model.encode_along(images, directions), jvp(model.encode, (images,), (directions,))):
+        gradients = torch.autograd.grad(codes.sum() + products.square().sum(), parameters)
+        results.append([codes, products, *gradients])
+    for ours, by_jvp in zip(*results, strict=True):
+        torch.testing.assert_close(ours, by_jvp, rtol=1e-9, atol=1e-12)
+
+
 # ---- Table 1
 
 
 def test_the_layers_of_the_classifier():
-    convolution = [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    convolution = [nn.Conv2d, nn.MaxPool2d, nn.ReLU]
     assert kinds(ConvClassifier()) == [*convolution, *convolution, nn.Flatten, nn.Linear, nn.ReLU, nn.Linear]
 
 
 def test_the_layers_of_the_autoencoders():
-    encoder = [nn.Conv2d, nn.ReLU, nn.MaxPool2d] * 2
+    encoder = [nn.Conv2d, nn.MaxPool2d, nn.ReLU] * 2
     decoder = [nn.ConvTranspose2d, nn.ReLU, nn.ConvTranspose2d, nn.Sigmoid]
     assert kinds(ConvAutoencoder()) == [*encoder, *decoder]
     model = ContractiveAutoencoder()
     assert kinds(model.encoder) == encoder
     assert kinds(model.decoder) == decoder
     assert isinstance(model.dense, nn.Linear)
+
+
+@pytest.mark.parametrize("images", [IMAGES, torch.zeros_like(IMAGES), IMAGES.round()], ids=["random", "black", "ties"])
+@pytest.mark.parametrize("layers", [ConvClassifier().features, ConvAutoencoder().encoder])
+def test_pooling_before_the_relu_changes_no_bit(layers, images):
+    as_printed = [layers[0], layers[2], layers[1], layers[3], layers[5], layers[4]]
+    assert [type(layer) for layer in as_printed] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d] * 2
+    results = []
+    for order in (layers, as_printed):
+        x = images.clone().requires_grad_()
+        output = functools.reduce(lambda value, layer: layer(value), order, x)
+        results.append([output, *torch.autograd.grad(output.square().sum(), [x, *layers.parameters()])])
+    assert all(torch.equal(ours, printed) for ours, printed in zip(*results, strict=True))
 
 
 @pytest.mark.parametrize(("model", "kernel"), [(ConvClassifier().features, 5), (ConvAutoencoder().encoder, 3)])
@@ -122,7 +151,7 @@ def test_convolutions_keep_the_size_and_pooling_halves_it(model, kernel):
         sides.append(x.shape[-1])
         if isinstance(layer, nn.Conv2d):
             assert (layer.kernel_size, layer.stride, layer.out_channels) == ((kernel, kernel), (1, 1), 32)
-    assert sides == [28, 28, 14, 14, 14, 7]
+    assert sides == [28, 14, 14, 14, 7, 7]
 
 
 @pytest.mark.parametrize("width", [32, 64])
