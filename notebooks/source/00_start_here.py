@@ -16,8 +16,8 @@
 # %% [markdown]
 # ## Set-up
 #
-# Every lesson begins with this call. It says what the numbers below will be made with. The *budget* decides how long
-# networks train. Only the budget called `paper` spends what the paper spent, so only its numbers may be compared with the
+# Every lesson begins with this call. It says what the numbers below will be made with. The *budget* decides how long networks
+# train, with which steps, and on how many images they are trained and tested. Only the budget called `paper` spends what the paper spent, so only its numbers may be compared with the
 # paper's. To change a setting, set `MAGNET_BUDGET`, `MAGNET_DATASET` or `MAGNET_SEED` before Jupyter starts.
 
 # %%
@@ -61,7 +61,7 @@ adversarial = PAPER_ATTACK.perturb(classifier, images)
 answers = [f"→ {answer}" for answer in predict(classifier, images).tolist()]
 fooled = [f"→ {answer}" for answer in predict(classifier, adversarial).tolist()]
 grid = {"clean": images, "change": adversarial - images, "attacked": adversarial}
-figure = plot_image_grid(grid, lab.note, captions={"clean": answers, "attacked": fooled})
+figure = plot_image_grid(grid, lab.setting, captions={"clean": answers, "attacked": fooled})
 show_figure(
     figure,
     "adversarial_images",
@@ -73,7 +73,7 @@ show_figure(
 # The second row shows the change: red pixels became brighter, blue ones darker, by at most ε = 0.3. Where a pixel was black
 # and should have become darker still, nothing happened: values are clipped to [0, 1].
 #
-# How bad is it over the whole test set?
+# How bad is it over all test images of this budget?
 
 # %%
 from magnet_helpers import LabeledImages
@@ -137,7 +137,7 @@ reformed = apply_model(reformer, adversarial)
 rescued = [f"→ {answer}" for answer in predict(classifier, reformed).tolist()]
 figure = plot_image_grid(
     {"clean": images, "attacked": adversarial, "reformed": reformed},
-    lab.note,
+    lab.setting,
     captions={"clean": answers, "attacked": fooled, "reformed": rescued},
 )
 show_figure(
@@ -155,7 +155,8 @@ show_figure(
 # 50-dimensional subspace that fits clean training images best. The horizontal axis is a position in that subspace, the
 # vertical axis is the distance to it.
 #
-# **Expect** clean digits low, attacked digits high, reformed digits low again, but not always where they started.
+# **Expect** clean digits low, attacked digits high, reformed digits low again, but not always where they started. They may even lie lower
+# than the clean ones: the reformer smooths, and a smooth image is easy to fit. The horizontal axis shows only one of the 50 coordinates.
 
 # %%
 from magnet_helpers import plot_manifold
@@ -168,7 +169,7 @@ figure = plot_manifold(
 show_figure(
     figure,
     "manifold",
-    "Scatter plot. Clean digits lie near the subspace of digits, attacked digits far above it; solid arrows lead up. Dashed "
+    "Scatter plot. Clean digits lie near the subspace of digits, attacked digits above it; solid arrows lead up. Dashed "
     "arrows lead from each attacked digit back down to its reformed version.",
 )
 
@@ -179,8 +180,9 @@ show_figure(
 # %% [markdown]
 # ## Does it help?
 #
-# Three numbers describe a defence: accuracy on clean images, in the grey box, and in the white box. Under the table stands
-# what a careful reader would doubt.
+# Three numbers describe a defence: accuracy on clean images, in the grey box, and in the white box. Without a reformer the two boxes are
+# the same, hence the dash. Under the table stands what a careful reader would doubt in *our* numbers. (The paper's are not checked there.
+# Can you find its row that is better in the white box than in the grey one? Lesson 06 says why that is a reason for doubt.)
 
 # %%
 from magnet_helpers import NO_REFORMER, show_table
@@ -206,7 +208,7 @@ assert reformed.shape == images.shape
 # <details><summary>Answers</summary>
 #
 # 1. A change of 0.1 is hard to see on a screen. The classifier errs less often, but far more often than on clean images.
-# 2. Thin strokes suffer most: an image of a digit with a thin stroke is close to one with a gap.
+# 2. Fine parts suffer most: thin strokes break or blur, small holes close.
 # 3. Hardly. Random noise moves pixels in directions that cancel each other out. FGSM moves all of them against the classifier.
 # 4. In the white box. Its attacker may use any grey-box image as it is, and may do something better.
 #

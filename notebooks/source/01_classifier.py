@@ -19,7 +19,8 @@ lab = start_lesson("01_classifier")
 # ## The data
 #
 # The images come in three parts. The network learns from the *training* images. The *validation* images tell us during
-# training how it does on images it has not seen. The *test* images are used once, for the numbers that we report. The paper's
+# training how it does on images it has not seen. The *test* images are for the numbers that we report.
+# Who chooses anything by them gets numbers that flatter the choice. The paper's
 # program used the test images for both, so its training could peek.
 
 # %%
@@ -39,8 +40,9 @@ show_figure(
 # ## The network
 #
 # This is Table 1 of the paper. A convolution slides 32 small filters over the image. Max-pooling keeps the largest of four
-# neighbours, so height and width halve. Two dense layers turn the 7·7·32 = 1568 numbers into ten *logits*, one for each digit.
-# The largest logit is the answer.
+# neighbours, so height and width halve. ReLU turns negative numbers into 0. (The table has it before the pooling. The largest of four
+# numbers does not change place when the negative ones become 0, so both orders give the same, and this one is faster.) Two dense layers
+# turn the 7·7·32 = 1568 numbers into ten *logits*, one for each digit. The largest logit is the answer.
 
 # %% tags=["nbval-check-output"]
 from magnet_helpers import ConvClassifier
@@ -88,17 +90,20 @@ assert torch.allclose(by_hand, by_helper)
 # %% [markdown]
 # ## Training
 #
-# Adam with a step of 0.001 and batches of 64 images, as in the paper's program. The paper trains for 30 epochs. An epoch is
-# one pass over the training images.
+# The optimiser is Adam. The paper's program takes steps of size 0.001 and batches of 64 images, for 30 epochs. So does the `paper`
+# budget. The smaller budgets take fewer epochs, and make up for some of it with larger steps that become smaller towards the end. An
+# epoch is one pass over the training images.
 #
-# **Expect** that both curves fall fast, and that the training loss goes on falling when the validation loss has stopped.
+# **Expect** that both curves fall fast, and, with many epochs, that the training loss goes on falling when the validation loss has stopped.
+# In the first epoch the training loss may lie far *above* the other: it is averaged while the network learns, the validation loss is
+# measured at the epoch's end.
 
 # %%
 from magnet_helpers import NO_REFORMER, plot_history
 
 classifier = lab.classifier()
 history = lab.history(NO_REFORMER)
-figure = plot_history({"classifier": history}, lab.note, loss_name="cross entropy (nats)")
+figure = plot_history({"classifier": history}, lab.setting, loss_name="cross entropy (nats)")
 show_figure(figure, "training", "Training and validation loss of the classifier over the epochs.")
 
 # %% [markdown]
@@ -173,9 +178,9 @@ assert not set(map(bytes, lab.test.images[:50].numpy())) & set(map(bytes, lab.da
 # <details><summary>Answers</summary>
 #
 # 1. About [88.8, 97.8] and [94.6, 95.4] percent: a hundred times more images, ten times narrower.
-# 2. Often 4 and 9, or 7 and 2. Find them with `(clean != lab.test.labels).nonzero()`.
-# 3. `fit(ConvClassifier(), ClassificationLoss(), lab.data.train, lab.validation, TrainingConfig(epochs=1, seed=1))` trains one. The
-#    difference is often larger than the interval of either.
+# 2. The confusion matrix above shows it; 4 and 9 are a usual pair. Find them with `(clean != lab.test.labels).nonzero()`.
+# 3. `fit(ConvClassifier(), ClassificationLoss(), lab.data.train, lab.data.validation, TrainingConfig(epochs=1, seed=1))` trains one.
+#    If the difference is larger than the interval of either, the interval did not know about the luck of training.
 # 4. The network begins to remember single training images. That helps on those images only.
 #
 # </details>

@@ -61,7 +61,7 @@ assert torch.allclose(by_hand, by_helper)
 from magnet_helpers import VANILLA, plot_history, show_figure
 
 autoencoder = lab.reformer(VANILLA)
-figure = plot_history({"vanilla AE": lab.history(VANILLA)}, lab.note, loss_name="‖x − x̂‖² (per image)")
+figure = plot_history({"vanilla AE": lab.history(VANILLA)}, lab.setting, loss_name="‖x − x̂‖² (per image)")
 show_figure(figure, "training", "Training and validation loss of the vanilla autoencoder over the epochs.")
 
 # %% [markdown]
@@ -72,7 +72,7 @@ from magnet_helpers import apply_model, plot_image_grid
 
 images = lab.examples.images
 copies = apply_model(autoencoder, images)
-figure = plot_image_grid({"image": images, "reconstruction": copies, "difference": copies - images}, lab.note)
+figure = plot_image_grid({"image": images, "reconstruction": copies, "difference": copies - images}, lab.setting)
 show_figure(
     figure,
     "reconstructions",
@@ -83,13 +83,14 @@ show_figure(
 # ## What the units of the code do
 #
 # The code of one image has 32 maps of 7×7 numbers. First we look at the maps of one digit. Bright means active.
+# (Each small picture has its own scale, so compare places, not pictures.)
 
 # %%
 from magnet_helpers import plot_tiles
 
 maps = autoencoder.encode(images[2:3].to(lab.device)).detach().view(32, 1, 7, 7)
 show_figure(
-    plot_tiles(maps, "the 32 maps of the code of one digit 2", lab.note),
+    plot_tiles(maps, "the 32 maps of the code of one digit 2", lab.setting),
     "code_maps",
     "32 small maps of the code of a digit two. Some show the stroke coarsely, some its edges in one direction, some stay dark.",
 )
@@ -105,7 +106,7 @@ with torch.no_grad():
     codes = codes.flatten(start_dim=1).to(lab.device)
     painted = autoencoder.decode(codes) - autoencoder.decode(torch.zeros_like(codes))
 show_figure(
-    plot_tiles(painted[:, :, 6:18, 6:18], "what one active number of each map paints (12×12 pixels)", lab.note),
+    plot_tiles(painted[:, :, 6:18, 6:18], "what one active number of each map paints (12×12 pixels)", lab.setting),
     "code_units",
     "32 small patches: what each map of the code adds to the image around its position: blobs, edges and dark spots.",
 )
@@ -129,7 +130,7 @@ reformed = apply_model(autoencoder, adversarial)
 answers = [f"→ {answer}" for answer in predict(classifier, reformed).tolist()]
 figure = plot_image_grid(
     {"attacked": adversarial, "reformed": reformed, "difference": reformed - adversarial},
-    lab.note,
+    lab.setting,
     captions={"reformed": answers},
 )
 show_figure(
@@ -146,12 +147,14 @@ returned = apply_model(autoencoder, attacked)
 to_attacked = squared_error(returned, attacked).mean().item()
 to_clean = squared_error(returned, lab.test.images).mean().item()
 print(
-    f"mean squared distance of the reformed image to the attacked one {to_attacked:.1f}, to the clean one {to_clean:.1f}"
+    f"mean squared distance of the reformed image to the attacked one {to_attacked:.1f}, to the clean one {to_clean:.1f}; "
+    f"of the attacked image to the clean one {squared_error(attacked, lab.test.images).mean().item():.1f}"
 )
 
 # %% [markdown]
-# If the first number is the smaller one, the reformer copies the attack. It was trained to copy, and it does. Whether that is so
-# on your data and budget, the line above says.
+# The attack itself moved the images by the third number. If the second is not much smaller than the third, the reformer removed little
+# of the attack. If the first is smaller than the second, its output is nearer to the attacked image than to the clean one. It was trained
+# to copy, and that is what it does.
 
 # %%
 from magnet_helpers import NO_REFORMER, show_table

@@ -71,7 +71,8 @@ assert torch.allclose(loss_by_hand, loss_by_helper)
 # %% [markdown]
 # ## Training
 #
-# The network is the one of lesson 02. Only the loss is new. **Expect** a higher loss than there: some of what the noise destroyed
+# The network is the one of lesson 02. What is new is the loss. (Below the `paper` budget the number of epochs differs as well, see the
+# curves.) **Expect** a higher loss than there: some of what the noise destroyed
 # cannot be guessed.
 #
 # `lab.prepare` trains and evaluates several networks at once, one on each core. Those that are there already it leaves alone.
@@ -82,7 +83,7 @@ from magnet_helpers import NOISE_LEVELS, VANILLA, denoising, plot_history
 lab.prepare([VANILLA, *(denoising(noise_std) for noise_std in NOISE_LEVELS)])
 histories = {defense.label: lab.history(defense) for defense in (VANILLA, denoising(0.2), denoising(0.4))}
 show_figure(
-    plot_history(histories, lab.note, loss_name="loss per image"),
+    plot_history(histories, lab.setting, loss_name="loss per image"),
     "training",
     "Training and validation loss of the vanilla autoencoder and of denoising autoencoders with noise 0.2 and 0.4: the more "
     "noise, the higher the loss.",
@@ -97,7 +98,7 @@ from magnet_helpers import apply_model
 autoencoder = lab.reformer(denoising(0.4))
 noisy = add_noise(images, 0.4, new_generator(1, "lesson 03"))
 figure = plot_image_grid(
-    {"clean": images, "noisy, σ = 0.4": noisy, "denoised": apply_model(autoencoder, noisy)}, lab.note
+    {"clean": images, "noisy, σ = 0.4": noisy, "denoised": apply_model(autoencoder, noisy)}, lab.setting
 )
 show_figure(
     figure, "denoised", "Ten digits: clean, with noise of standard deviation 0.4, and denoised by the autoencoder."
@@ -106,7 +107,7 @@ show_figure(
 # %% [markdown]
 # ## From noise to attack
 #
-# FGSM's pattern is no noise: it is the same size everywhere and chosen against the classifier. Training never showed it. Still it
+# FGSM's pattern is no noise: it has the same size everywhere, before clipping, and is chosen against the classifier. Training never showed it. Still it
 # looks like noise to the autoencoder. Compare with the vanilla one.
 
 # %%
@@ -119,7 +120,7 @@ for defense in (VANILLA, denoising(0.4)):
     grid[defense.label] = apply_model(lab.reformer(defense), adversarial)
     captions[defense.label] = [f"→ {answer}" for answer in predict(classifier, grid[defense.label]).tolist()]
 show_figure(
-    plot_image_grid(grid, lab.note, captions=captions),
+    plot_image_grid(grid, lab.setting, captions=captions),
     "reformed",
     "Ten attacked digits and what the vanilla and the denoising autoencoder make of them. The denoising one removes nearly "
     "all of the background's pattern.",
@@ -129,7 +130,7 @@ show_figure(
 # ## How much noise?
 #
 # More noise in training removes more of the attack, and more of the digit. **Expect** grey-box accuracy to rise with the noise
-# level and clean accuracy to fall.
+# level until it levels off, and clean accuracy to fall a little.
 
 # %%
 from magnet_helpers import paper_number, plot_accuracy_curves
@@ -162,7 +163,7 @@ print(f"share of the digit 1 in all test images of {lab.data.title}: {ones} of {
 
 # %% [markdown]
 # So the classifier said "1" to everything. It saw the same image every time: the autoencoder's output did not depend on its input
-# any more. This is called a *collapse*. How can it happen? With a bias of 0 the last layer starts at sigmoid(0) = 0.5, grey. Digits are
+# any more. This is called a *collapse*. How can it happen? One likely way: with a bias of 0 the last layer starts at sigmoid(0) = 0.5, grey. Digits are
 # mostly black. So the first steps push everything down, hard, and ReLU units that fall below zero for every image get no gradient ever
 # again. Our networks begin at 0.13, the mean pixel of MNIST, and skip that phase.
 #
@@ -189,19 +190,20 @@ assert not torch.equal(add_noise(images, 0.4, new_generator(0, "a")), add_noise(
 # %% [markdown]
 # ## Try it
 #
-# 1. Draw the noise once, before training, and use it in every epoch (the paper's program did). What could go wrong? Try
-#    `fit(ConvAutoencoder(), ReconstructionLoss(), …)` with your own loop over pairs of noisy and clean images.
+# 1. Draw the noise once, before training, and use it in every epoch (the paper's program did). What could go wrong? `fit`
+#    takes clean images only, so write the loop over pairs of noisy and clean images yourself.
 # 2. Which noise level gives the best white-box accuracy? Is the difference to its neighbours larger than the intervals?
 # 3. Feed pure noise, `torch.rand(1, 1, 28, 28)`, to the vanilla and to the denoising autoencoder. Compare.
-# 4. Build `ConvAutoencoder()`, set `decoder[2].bias` to 0, initialise the weights with `torch.nn.init.xavier_uniform_`, train it for one
-#    epoch with `DenoisingLoss(0.1)`. Is it constant?
+# 4. Build `ConvAutoencoder()`, set `decoder[2].bias` to 0, initialise the weights with `torch.nn.init.xavier_uniform_`, train it for a
+#    few epochs with `DenoisingLoss(0.1)`. Is it constant?
 #
 # <details><summary>Answers</summary>
 #
-# 1. The network can learn the noise of each training image by heart. With many images and few epochs the damage is small.
-# 2. See the figure. Neighbouring levels usually differ by less than the luck of one training.
-# 3. The denoising one gives back something with strokes: it treats most of the noise as noise.
-# 4. Often, yes, at least for the first few hundred steps. Print `is_constant` after each epoch; try other seeds.
+# 1. The network can learn the noise of each training image by heart. Compare the loss
+#    on noisy training and noisy validation images: a gap that grows is that learning.
+# 2. See the figure. From 0.3 on the levels are close. (And who chooses by the test images should report on other ones.)
+# 3. Look at how much of it each one lets through: to a denoiser, noise is what should go.
+# 4. It may be, for the first hundreds of steps or for ever. Print `is_constant` after each epoch; try other seeds.
 #
 # </details>
 
