@@ -14,8 +14,8 @@ class Lesson:
     Attributes:
         name: file name without ending.
         title: as in its first line.
-        minutes: what its own work takes on 2 CPU cores with each budget, run in order: measured, but for the paper's
-            budget, whose times are projected from the measured images per second.
+        minutes: what its own work takes on 2 CPU cores with each budget, run in order: rounded from a few runs on a
+            shared machine; for the paper's budget projected from images per second, and never run.
     """
 
     name: str
