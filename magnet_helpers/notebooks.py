@@ -3,12 +3,15 @@
 `course` decides which lessons run and where the results go.
 """
 
+import asyncio
 import hashlib
 import json
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,22 @@ class _Client(NotebookClient):
         self.report = report
         self.position = 0
         self.latest = ""
+        self.interrupted = False
+
+    async def async_start_new_kernel(self, **kwargs: Any) -> None:
+        # nbclient's own handler takes the kernel away and lets the waiting code fail on an assertion.
+        task = asyncio.current_task()
+        assert task is not None
+
+        def interrupt() -> None:
+            self.interrupted = True
+            self.shutdown_kernel = "immediate"
+            task.cancel()
+
+        with suppress(RuntimeError):  # not on Windows, and not outside the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, interrupt)
+        await super().async_start_new_kernel(**kwargs)
 
     def _tell(self) -> None:
         self.report(self.position, len(self.nb.cells), self.latest)
@@ -125,6 +144,7 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
 
     Raises:
         LessonFailedError: if a cell fails or the kernel dies.
+        KeyboardInterrupt: if this process is told to stop; the kernel has ended then.
     """
     started = time.perf_counter()
     client = _Client(
@@ -138,7 +158,9 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
     )
     try:
         client.execute(env={**os.environ, **environment, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
-    except (CellExecutionError, DeadKernelError) as error:
+    except (CellExecutionError, DeadKernelError, asyncio.CancelledError) as error:
+        if client.interrupted:
+            raise KeyboardInterrupt from None
         raise LessonFailedError(f"cell {client.position + 1}: {_without_colors(str(error))}") from error
     _clean(notebook)
     return time.perf_counter() - started

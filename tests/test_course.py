@@ -26,6 +26,8 @@ log = Path(os.environ["MAGNET_HOME"]) / "log"
 with log.open("a") as file:
     print("NAME", os.environ["MAGNET_BUDGET"], os.environ["MAGNET_DATASET"], os.environ["MAGNET_SEED"], file=file)
 
+(log.parent / "kernel").write_text(str(os.getpid()))
+
 # %%
 import time
 while os.environ.get("WAIT") == "NAME":
@@ -102,14 +104,21 @@ course.Course(root, "smoke", "digits", 7).run(root / "out")
 """
 
 
-def test_a_course_that_was_killed_goes_on_where_it_was(root):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_course_that_was_stopped_goes_on_where_it_was(root, number):
     command = [sys.executable, "-c", KILLED, str(root)]
-    process = subprocess.Popen(command, env={**os.environ, "WAIT": "01_b"}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env={**os.environ, "WAIT": "01_b"}, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not ((root / "log").exists() and len(log(root)) == 2) and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    if number != signal.SIGKILL:
+        assert said.splitlines()[-1] == "KeyboardInterrupt"
+    kernel = int((root / "kernel").read_text())
+    while Path(f"/proc/{kernel}").exists() and time.monotonic() < deadline:  # it looks for its parent once a second
+        time.sleep(0.1)
+    assert not Path(f"/proc/{kernel}").exists()
     assert log(root) == ["00_a smoke digits 7", "01_b smoke digits 7"]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     assert log(root) == ["00_a smoke digits 7", "01_b smoke digits 7", "01_b smoke digits 7"]
