@@ -98,8 +98,8 @@ class Course:
             "MAGNET_DATASET": self.dataset,
             "MAGNET_SEED": str(self.seed),
             "MAGNET_HOME": str(workspace()),
-            # Threads that wait by spinning: beside a busy neighbour, a training with two fell to a third of its speed;
-            # so it falls to a half (2 cores).
+            # Else waiting threads spin: beside a busy neighbour, a training with two threads then fell to a third of
+            # its speed, not to a half (2 cores).
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
         }
         # A lesson runs in another folder than this command: a relative path would mean another place there.

@@ -164,6 +164,21 @@ def test_damage_is_noticed_named_and_made_good(store, damage):
         assert equal(store.load(SETTINGS).tensors, TENSORS)
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda path: flip(path, -1), lambda path: path.write_bytes(path.read_bytes()[:-5])], ids=["bit", "cut"]
+)
+def test_a_damaged_checkpoint_is_noticed_named_and_removed(store, spoil):
+    checkpoint = store.checkpoint(SETTINGS)
+    checkpoint.save(TENSORS, EPOCHS)
+    spoil(checkpoint.path)
+    with pytest.warns(DamagedArtifactWarning, match="is damaged .*starts again") as caught:
+        assert checkpoint.load() is None
+    assert str(checkpoint.path) in str(caught[0].message)
+    assert not checkpoint.path.exists()
+    checkpoint.save(TENSORS, EPOCHS)
+    assert equal(checkpoint.load()[0], TENSORS)
+
+
 def test_tensors_without_a_record_are_no_artifact(store):
     store.save(SETTINGS, TENSORS, RECORD)
     (store.folder(SETTINGS) / "record.json").unlink()

@@ -79,11 +79,20 @@ def test_reports_are_those_of_evaluate_defense_and_are_kept(lab, monkeypatch):
     assert again(lab).report(VANILLA, attack).facts() == report.facts()
 
 
-def test_the_attack_and_the_seed_are_part_of_a_reports_key(lab):
+def test_the_attack_the_seed_and_the_images_are_part_of_a_reports_key(lab):
     lab.report(NO_REFORMER, FGSM(0.1))
     lab.report(NO_REFORMER, FGSM(0.2))
     again(lab, seed=4).report(NO_REFORMER, FGSM(0.1))
-    assert len([path for path in (lab.store.root / "report").iterdir() if path.is_dir()]) == 3
+    fewer = dataclasses.replace(TINY, test_images=10)
+    assert len(again(lab, budget=fewer).report(NO_REFORMER, FGSM(0.1)).labels) == 10
+    assert len([path for path in (lab.store.root / "report").iterdir() if path.is_dir()]) == 4
+
+
+def test_the_code_is_part_of_a_reports_key(lab, monkeypatch):
+    lab.report(NO_REFORMER, FGSM(0.1))
+    monkeypatch.setattr(lab_module, "EVALUATION_CODE", "another")
+    lab.report(NO_REFORMER, FGSM(0.1))
+    assert len([path for path in (lab.store.root / "report").iterdir() if path.is_dir()]) == 2
 
 
 def test_attacked_images_are_made_once(lab, monkeypatch):

@@ -35,7 +35,8 @@ def sleep_long(path: Path) -> None:
     time.sleep(60)
 
 
-def test_every_task_is_done_elsewhere_with_one_thread(tmp_path):
+def test_every_task_is_done_elsewhere_with_one_thread(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # what a process would take if nobody told it otherwise
     paths = [tmp_path / str(number) for number in range(3)]
     for_each(write, paths, "writing", 2)
     written = [path.read_text().split() for path in paths]

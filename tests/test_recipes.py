@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import equal, tiny_autoencoder, tiny_images, weights
 
+from magnet_helpers import recipes as recipes_module
 from magnet_helpers.budget import FAST, PAPER
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import VANILLA, contractive, denoising, stacked
@@ -196,6 +197,12 @@ def test_the_data_change_the_key_of_a_network_and_of_its_parents():
     one, two = recipe.settings("abc"), recipe.settings("abd")
     assert one != two
     assert all(a != b for a, b in zip(one["parents"], two["parents"], strict=True))
+
+
+def test_the_code_changes_the_key(monkeypatch):
+    before = key(RECIPES.classifier())
+    monkeypatch.setattr(recipes_module, "TRAINING_CODE", "another")
+    assert key(RECIPES.classifier()) != before
 
 
 def test_what_the_weights_do_not_follow_from_leaves_the_key():
