@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from magnet_helpers.fused import run, run_along
 from magnet_helpers.jacobian import along
 
 IMAGE_SHAPE = (1, 28, 28)
@@ -52,7 +53,7 @@ class ConvClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, 10) of images (N, 1, 28, 28)."""
-        logits: Tensor = self.head(self.features(images))
+        logits: Tensor = self.head(run(self.features, images))
         return logits
 
 
@@ -88,13 +89,11 @@ class ConvAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the codes (N, 1568) of images (N, 1, 28, 28)."""
-        features: Tensor = self.encoder(images)
-        return features.flatten(start_dim=1)
+        return run(self.encoder, images).flatten(start_dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the images (N, 1, 28, 28) of codes (N, 1568)."""
-        images: Tensor = self.decoder(codes.view(-1, *CODE_SHAPE))
-        return images
+        return run(self.decoder, codes.view(-1, *CODE_SHAPE))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
@@ -126,10 +125,16 @@ class ContractiveAutoencoder(ConvAutoencoder):
         The same as forward-mode differentiation of `encode`. But the dense layer, which holds nearly all weights, is
         gone through once for both: a contractive training step took 1.9 times a plain one, not 2.3 times (one thread).
         """
-        features, moved = along(self.features)(images, directions)
+        features, moved = self._features_along(images, directions)
         both = torch.cat([features, moved]) @ self.dense.weight.T
         codes = torch.sigmoid(both[: len(images)] + self.dense.bias)
         return codes, codes * (1 - codes) * both[len(images) :]
+
+    def _features_along(self, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        fused = run_along(self.encoder, images, directions)
+        if fused is None:
+            return along(self.features)(images, directions)
+        return fused[0].flatten(start_dim=1), fused[1].flatten(start_dim=1)
 
 
 class PublishedContractiveAutoencoder(ContractiveAutoencoder):

@@ -19,7 +19,7 @@ from magnet_helpers.seeds import derived_seed, initial_weights_from
 from magnet_helpers.training import TrainingConfig
 
 TRAINING_CODE = code_version(
-    "data", "seeds", "models", "jacobian", "losses", "device", "inference", "training", "recipes"
+    "data", "seeds", "kernels", "fused", "models", "jacobian", "losses", "device", "inference", "training", "recipes"
 )
 
 
