@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test check lab notebooks format clean
+.PHONY: help setup course test check lab notebooks format bench clean
 
 help:  ## list what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ lab: $(READY)  ## open JupyterLab on the first lesson
 
 notebooks: $(READY)  ## rebuild notebooks/*.ipynb from notebooks/source/ and execute them (fast budget, MNIST)
 	$(RUN) -m magnet_helpers notebooks
+
+bench: $(READY)  ## measure the speed of training beside a textbook's loop
+	TQDM_DISABLE=1 $(RUN) -m benchmarks
 
 clean:  ## remove build/ (trained networks too) and .venv
 	rm -rf build $(VENV)

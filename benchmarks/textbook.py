@@ -1,0 +1,86 @@
+"""What a textbook shows: the networks of Table 1 layer by layer in its order, and a loop over a `DataLoader`.
+
+It shares no code with `magnet_helpers`. It is what the course's own training is measured against.
+"""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def classifier() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 32, 5, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 32, 5, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(1568, 1024), nn.ReLU(), nn.Linear(1024, 10)),
+    )
+
+
+def encoder() -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.Conv2d(1, 32, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 32, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
+    )
+
+
+def decoder() -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.ConvTranspose2d(32, 32, 3, stride=2, padding=1, output_padding=1), nn.ReLU()),
+        *(nn.ConvTranspose2d(32, 1, 3, stride=2, padding=1, output_padding=1), nn.Sigmoid()),
+    )
+
+
+def autoencoder() -> nn.Module:
+    return nn.Sequential(encoder(), decoder())
+
+
+def stack_of_three() -> nn.Module:
+    return nn.Sequential(autoencoder(), autoencoder(), autoencoder())
+
+
+def contractive_autoencoder() -> nn.Module:
+    code = nn.Sequential(encoder(), nn.Flatten(), nn.Linear(1568, 1568), nn.Sigmoid())
+    return nn.Sequential(code, nn.Sequential(nn.Unflatten(1, (32, 7, 7)), decoder()))
+
+
+def classification(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(model(images), labels)
+
+
+def reconstruction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return (model(images) - images).square().sum(dim=(1, 2, 3)).mean()
+
+
+def denoising(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    noisy = (images + 0.3 * torch.randn_like(images)).clamp(0, 1)
+    return (model(noisy) - images).square().sum(dim=(1, 2, 3)).mean()
+
+
+def contraction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Reconstruction and 1e-3 times ‖vᵀJ‖² for one random v of ±1: the penalty by two backward passes."""
+    images = images.clone().requires_grad_()
+    codes = model[0](images)  # type: ignore[index]
+    signs = torch.randint(0, 2, codes.shape) * 2.0 - 1
+    (product,) = torch.autograd.grad(codes, images, signs, create_graph=True)
+    error = (model[1](codes) - images).square().sum(dim=(1, 2, 3)).mean()  # type: ignore[index]
+    return error + 1e-3 * product.square().sum(dim=(1, 2, 3)).mean()
+
+
+def train(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, batch_size: int) -> float:
+    """Train for one epoch and return its seconds."""
+    loader = DataLoader(TensorDataset(images, labels), batch_size=batch_size, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters())
+    started, total = time.perf_counter(), 0.0
+    for some, their in loader:
+        value = loss(model, some, their)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        total += value.item()
+    return time.perf_counter() - started
