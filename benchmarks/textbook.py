@@ -65,10 +65,10 @@ def denoising(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 def contraction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Reconstruction and 1e-3 times ‖vᵀJ‖² for one random v of ±1: the penalty by two backward passes."""
     images = images.clone().requires_grad_()
-    codes = model[0](images)  # type: ignore[index]
+    codes = model[0](images)
     signs = torch.randint(0, 2, codes.shape) * 2.0 - 1
     (product,) = torch.autograd.grad(codes, images, signs, create_graph=True)
-    error = (model[1](codes) - images).square().sum(dim=(1, 2, 3)).mean()  # type: ignore[index]
+    error = (model[1](codes) - images).square().sum(dim=(1, 2, 3)).mean()
     return error + 1e-3 * product.square().sum(dim=(1, 2, 3)).mean()
 
 

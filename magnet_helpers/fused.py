@@ -35,7 +35,8 @@ def is_usable(images: Tensor) -> bool:
 def run(layers: nn.Sequential, images: Tensor) -> Tensor:
     """Return `layers(images)`: the same values and gradients, up to the order in which a sum is taken.
 
-    Hooks on the layers inside are not called.
+    Hooks on the layers inside are not called, and what was fused can be differentiated once: for a gradient of a
+    gradient use `torch.func`, or the layers themselves.
 
     Args:
         layers: one layer after the other.

@@ -70,6 +70,8 @@ def first_layer(kernel_size: int) -> FirstLayer:
     - `image_gradient(gradient, choice, weight, out (N, H, W))`.
     """
     size, margin, patch_size = kernel_size, kernel_size // 2, kernel_size + 1
+    # `forward` and `along` repeat their inner loops on purpose: taken out into a function of their own they are not
+    # unrolled in time to become vector instructions (143 us an image instead of 11).
 
     @_compiled
     def forward(images, weight, bias, out, choice):  # type: ignore[no-untyped-def]

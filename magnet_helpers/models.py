@@ -5,7 +5,8 @@ ReLU). Initial weights are PyTorch's defaults, except that an autoencoder starts
 `START_BIAS`. How a network is trained is `training`'s job.
 
 Table 1 has each ReLU before its max-pooling. Here it stands behind: the largest of the rectified values is the largest
-value, rectified. Values and gradients are the same to the bit, and a training step takes about a seventh less time.
+value, rectified. PyTorch's layers give the same values and gradients to the bit in both orders; in this one a training
+step took about a seventh less time. On a CPU, `fused` then does several layers at once.
 
 Shape letters: N images, C channels, H and W pixels.
 """
@@ -123,7 +124,8 @@ class ContractiveAutoencoder(ConvAutoencoder):
         """Return the codes (N, 1568) and the products J v of each image's Jacobian with its direction v, (N, 1568).
 
         The same as forward-mode differentiation of `encode`. But the dense layer, which holds nearly all weights, is
-        gone through once for both: a contractive training step took 1.9 times a plain one, not 2.3 times (one thread).
+        gone through once for both: with PyTorch's layers a contractive training step took 1.9 times a plain one, not
+        2.3 times (one thread).
         """
         features, moved = self._features_along(images, directions)
         both = torch.cat([features, moved]) @ self.dense.weight.T
