@@ -88,7 +88,7 @@ PAPER = Budget(
     test_images=None,
     curve_images=1_000,
     curve_epsilons=13,
-    jacobian_images=50,
+    jacobian_images=200,
     projections=1_000,
 )
 FAST = Budget(
@@ -111,7 +111,7 @@ FAST = Budget(
     test_images=4_000,
     curve_images=300,
     curve_epsilons=9,
-    jacobian_images=6,
+    jacobian_images=40,
     projections=300,
 )
 SMOKE = Budget(

@@ -63,7 +63,7 @@ def run_along(layers: nn.Sequential, images: Tensor, directions: Tensor) -> tupl
     Args:
         layers: convolutions, each with max-pooling and ReLU.
         images: shape (N, C, H, W).
-        directions: the same shape.
+        directions: shape (k·N, C, H, W): first the k of the first image.
     """
     if not is_usable(images):
         return None
@@ -130,6 +130,12 @@ def _planes(images: Tensor) -> Array:
     return images.detach()[:, 0].contiguous().numpy()
 
 
+def _for_each(choice: Array, directions: Tensor | Array) -> Array:
+    """Return each image's choice once for each of its directions."""
+    each = len(directions) // len(choice)
+    return choice if each == 1 else choice.repeat(each, axis=0)
+
+
 def _taps(weight: Tensor) -> Array:
     """Return a convolution's weight, one of whose sides is a single channel, as an array (K·K, C)."""
     return weight.detach().reshape(max(weight.shape[:2]), -1).t().contiguous().numpy()
@@ -158,8 +164,8 @@ class _FirstLayer(Function):
         ctx.choice = choice
         if directions is None:
             return _tensor(out), None
-        moved = np.empty_like(out)
-        loops.along(_planes(directions), taps, choice, moved)
+        moved = np.empty((len(directions), *out.shape[1:]), out.dtype)
+        loops.along(_planes(directions), taps, _for_each(choice, directions), moved)
         return _tensor(out), _tensor(moved)
 
     @staticmethod
@@ -174,13 +180,13 @@ class _FirstLayer(Function):
         for position, (gradient, source) in enumerate(zip(gradients, (images, directions), strict=True)):
             if gradient is None or source is None:
                 continue
-            array = _array(gradient)
+            array, choice = _array(gradient), _for_each(ctx.choice, gradient)
             if ctx.needs_input_grad[position]:
                 planes = np.empty((len(array), *source.shape[2:]), array.dtype)
-                loops.image_gradient(array, ctx.choice, taps, planes)
+                loops.image_gradient(array, choice, taps, planes)
                 results[position] = torch.from_numpy(planes)[:, None]
             if ctx.needs_input_grad[2]:
-                loops.weight_gradient(_planes(source), array, ctx.choice, gradient_of_taps, gradient_of_bias)
+                loops.weight_gradient(_planes(source), array, choice, gradient_of_taps, gradient_of_bias)
                 results[2] = _as_weight(gradient_of_taps, weight)
                 if position == 0:  # a change along a direction does not depend on the bias
                     results[3] = torch.from_numpy(gradient_of_bias.copy())
@@ -202,8 +208,8 @@ class _Pool(Function):
         ctx.shape = array.shape
         if len(array) == count:
             return _tensor(out), None
-        moved = np.empty_like(out)
-        kernels.pool_along(array[count:], ctx.choice, moved)
+        moved = np.empty((len(array) - count, *out.shape[1:]), out.dtype)
+        kernels.pool_along(array[count:], _for_each(ctx.choice, moved), moved)
         return _tensor(out), _tensor(moved)
 
     @staticmethod
@@ -218,7 +224,7 @@ class _Pool(Function):
         if arrays[0] is not None:
             kernels.pool_gradient(arrays[0], ctx.choice, out[:count], gradient_of_bias)
         if arrays[1] is not None:
-            kernels.pool_gradient(arrays[1], ctx.choice, out[count:], unused)
+            kernels.pool_gradient(arrays[1], _for_each(ctx.choice, arrays[1]), out[count:], unused)
         return _tensor(out), torch.from_numpy(gradient_of_bias), None
 
 

@@ -1,9 +1,11 @@
 """How strongly a code reacts to small changes of the image: the squared Frobenius norm of the encoder's Jacobian."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import jvp, vmap
 
 Encoder = Callable[[Tensor], Tensor]
@@ -89,6 +91,48 @@ def codes_and_frobenius_squared(
         codes, products = encode_along(images, signs.to(images))
         total = total + _squared_norms(products)
     return codes, total / projections
+
+
+class ColumnGroups(NamedTuple):
+    """Which columns of a Jacobian can be computed together (Curtis, Powell & Reid 1974).
+
+    A convolution's output depends on few pixels. The Jacobian's columns of two pixels far apart have no row in common:
+    its product with the sum of their unit vectors holds both.
+
+    Attributes:
+        directions: sums of unit vectors, one for each group, shape (G, …).
+        group: each pixel's group, shape (P,).
+        reach: whether a pixel can change an output, shape (P, …).
+    """
+
+    directions: Tensor
+    group: Tensor
+    reach: Tensor
+
+
+def column_groups(layers: nn.Sequential, shape: tuple[int, ...]) -> ColumnGroups:
+    """Return the groups for convolutions, max-pooling and ReLU, whatever their weights.
+
+    Args:
+        layers: what maps images (N, …) to feature maps (N, …).
+        shape: that of one image.
+    """
+    positive = deepcopy(layers).float()
+    with torch.no_grad():
+        for parameter in positive.parameters():
+            parameter.fill_(1 if parameter.ndim > 1 else 0)
+        units = torch.eye(torch.Size(shape).numel()).view(-1, *shape)
+        reach = positive(units) > 0
+    flat, group = reach.flatten(start_dim=1), torch.zeros(len(reach), dtype=torch.long)
+    taken: list[Tensor] = []
+    for pixel, reached in enumerate(flat):
+        number = next((n for n, others in enumerate(taken) if not (others & reached).any()), len(taken))
+        if number == len(taken):
+            taken.append(torch.zeros_like(reached))
+        taken[number] |= reached
+        group[pixel] = number
+    directions = torch.zeros(len(taken), len(units)).index_put_((group, torch.arange(len(units))), torch.tensor(1.0))
+    return ColumnGroups(directions.view(-1, *shape), group, reach)
 
 
 def sigmoid_layer_frobenius_squared(codes: Tensor, weight: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ Shape letters: N images, C channels, H and W pixels.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from magnet_helpers.fused import run, run_along
-from magnet_helpers.jacobian import along
+from magnet_helpers.jacobian import ColumnGroups, along, column_groups
 
 IMAGE_SHAPE = (1, 28, 28)
 CODE_SHAPE = (32, 7, 7)
@@ -132,11 +133,40 @@ class ContractiveAutoencoder(ConvAutoencoder):
         codes = torch.sigmoid(both[: len(images)] + self.dense.bias)
         return codes, codes * (1 - codes) * both[len(images) :]
 
+    def jacobian_frobenius_squared(self, images: Tensor) -> Tensor:
+        """Return the exact ‖∂f(x)/∂x‖²_F of each image's code: shape (N,), differentiable in the encoder's weights.
+
+        `jacobian.jacobian_frobenius_squared(self.encode, images)` is the same for any encoder. Here the convolutions'
+        part of the Jacobian, which is mostly zeros, is computed many columns at once, and features that a ReLU holds at
+        zero do not enter the product with the dense layer. That took a twelfth of the time of `torch.func.jacrev`.
+
+        Args:
+            images: shape (N, 1, 28, 28).
+        """
+        return torch.stack([self._frobenius_squared(image) for image in images])
+
+    def _frobenius_squared(self, image: Tensor) -> Tensor:
+        groups = ColumnGroups(*(part.to(image.device) for part in _groups_of_table_1()))
+        features, moved = self._features_along(image[None], groups.directions.to(image.dtype))
+        codes = torch.sigmoid(self.dense(features[0]))
+        is_live = features[0] > 0
+        columns = (moved[groups.group] * groups.reach.flatten(start_dim=1))[:, is_live]  # (784, live features)
+        slopes = codes * (1 - codes)
+        return (columns @ self.dense.weight[:, is_live].T * slopes).square().sum()
+
     def _features_along(self, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         fused = run_along(self.encoder, images, directions)
         if fused is None:
-            return along(self.features)(images, directions)
+            each = len(directions) // len(images)
+            features, moved = along(self.features)(images.repeat_interleave(each, dim=0), directions)
+            return features[::each], moved
         return fused[0].flatten(start_dim=1), fused[1].flatten(start_dim=1)
+
+
+@cache
+def _groups_of_table_1() -> ColumnGroups:
+    with torch.random.fork_rng(devices=[]):  # a network is built, but its weights do not matter
+        return column_groups(ConvAutoencoder().encoder, IMAGE_SHAPE)
 
 
 class PublishedContractiveAutoencoder(ContractiveAutoencoder):

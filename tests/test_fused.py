@@ -1,5 +1,8 @@
 """The fused layers against PyTorch's own, forward and backward."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -134,6 +137,23 @@ def test_the_change_along_a_direction_is_forward_modes(case):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
+def test_an_image_can_have_several_directions():
+    layers, images = CASES["encoder"][0], digits_like(n=2)
+    directions = random(6, *images.shape[1:], seed=5).requires_grad_()
+    values, moved = run_along(layers, images, directions)
+    _, expected = run_along(layers, images.repeat_interleave(3, dim=0), directions)
+    torch.testing.assert_close(values, layers(images))
+    torch.testing.assert_close(moved, expected)
+    inputs = [directions, layers[0].weight, layers[3].weight]
+    weights = random(*moved.shape, seed=6)
+    for one, other in zip(
+        torch.autograd.grad((weights * moved).sum(), inputs),
+        torch.autograd.grad((weights * expected).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
 def test_gradients_reach_images_and_directions():
     layers = CASES["encoder"][0]
     images, directions = (random(2, 1, 8, 8, seed=seed).requires_grad_() for seed in (1, 2))
@@ -220,3 +240,18 @@ def test_half_precision_runs_as_it_is(calls):
     images = random(2, 1, 8, 8, dtype=torch.bfloat16)
     assert torch.equal(run(layers, images), layers(images))
     assert not calls
+
+
+def test_compiling_in_advance_leaves_nothing_to_compile():
+    """In a process of its own: other tests have compiled the loops for their own types."""
+    script = """
+from magnet_helpers import kernels
+from magnet_helpers.__main__ import main
+assert main(["compile"]) == 0
+loops = [kernels.pool, kernels.pool_along, kernels.pool_gradient, kernels.last_layer, kernels.last_layer_gradient]
+loops += [*kernels.first_layer(3), *kernels.first_layer(5)]
+print([loop.py_func.__qualname__ for loop in loops if not loop.signatures])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    # Nothing asks how the classifier changes along a direction.
+    assert done.stdout.strip() == "['first_layer.<locals>.along']"

@@ -149,7 +149,7 @@ sample = lab.test.spread(lab.budget.jacobian_images).images.to(lab.device)
 norms = []
 for defense in TABLE_3:
     with torch.no_grad():
-        norms.append(jacobian_frobenius_squared(lab.reformer(defense).encode, sample).cpu())
+        norms.append(lab.reformer(defense).jacobian_frobenius_squared(sample).cpu())
     lowest, highest = norms[-1].min().item(), norms[-1].max().item()
     print(
         f"{defense.label:<15} ‖J‖² of {len(sample)} test images: mean {norms[-1].mean():.4f}, from {lowest:.4f} to {highest:.4f}"
