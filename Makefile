@@ -24,6 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check --progress-bar off -q --no-compile -c constraints.txt -e '.[course,dev]'
 	$(RUN) -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
+	$(RUN) -m magnet_helpers compile
 	@touch $(READY)
 
 course: $(READY)  ## run all lessons in order, write build/, print the comparison table

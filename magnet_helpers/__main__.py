@@ -1,11 +1,23 @@
-"""The command line: `python -m magnet_helpers course` and `python -m magnet_helpers notebooks`."""
+"""The command line: `python -m magnet_helpers course`, `notebooks` or `compile`."""
 
 import argparse
 import sys
 from pathlib import Path
 
+import torch
+
 from magnet_helpers.budget import BUDGETS, FAST
 from magnet_helpers.data import DataError
+from magnet_helpers.models import IMAGE_SHAPE, ContractiveAutoencoder, ConvAutoencoder, ConvClassifier
+
+
+def compile_loops() -> None:
+    """Use every loop of `kernels` once: numba keeps what it has compiled on disk."""
+    images = torch.zeros(2, *IMAGE_SHAPE, requires_grad=True)
+    for model in (ConvClassifier(), ConvAutoencoder()):
+        model(images).sum().backward()
+    _, products = ContractiveAutoencoder().encode_along(images, images)
+    products.sum().backward()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser(
         "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"
     )
+    commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)
+    if options.command == "compile":
+        compile_loops()
+        return 0
     # What executes notebooks is an optional extra, which the lessons themselves do without.
     from magnet_helpers.course import Course, run_course
     from magnet_helpers.notebooks import LessonFailedError

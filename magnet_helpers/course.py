@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from magnet_helpers.budget import get_budget
 from magnet_helpers.data import load_images
 from magnet_helpers.lab import get_seed
 from magnet_helpers.lessons import LESSONS, Lesson
-from magnet_helpers.notebooks import LessonFailedError, build_notebook, execute, sources_digest
+from magnet_helpers.notebooks import Kernel, LessonFailedError, build_notebook, execute, sources_digest
 from magnet_helpers.workspace import workspace
 
 STAMP = "magnet_lab"
@@ -126,21 +127,45 @@ class Course:
             if lesson not in todo:
                 sys.stderr.write(f"{lesson.name}: there already\n")
         progress = Progress(todo, self.budget)
-        for lesson in todo:
-            notebook = built[lesson]
-            stamp = self.stamp(notebook)
-
-            def report(cell: int, cells: int, text: str, lesson: Lesson = lesson) -> None:
-                progress.show(lesson, cell, cells, text)
-
-            try:
-                seconds = execute(notebook, self.sources.parent, self.environment(), report)
-            except LessonFailedError as error:
-                raise LessonFailedError(f"{lesson.name} failed in {error}") from error
-            notebook.metadata[STAMP] = {**stamp, "seconds": round(seconds)}
-            write_text(folder / f"{lesson.name}.ipynb", nbformat.writes(notebook) + "\n")
-            progress.done(lesson, seconds)
+        kernels = self._kernels(len(todo))
+        try:
+            for lesson, kernel in zip(todo, kernels, strict=True):
+                self._run_lesson(lesson, built[lesson], kernel, progress, folder)
+        finally:
+            kernels.close()
         return [folder / f"{lesson.name}.ipynb" for lesson in LESSONS]
+
+    def _kernels(self, count: int) -> Generator[Kernel, None, None]:
+        """Give one kernel after the other; each starts when the one before it is taken, and all end in the end."""
+        present = following = None
+        try:
+            for number in range(count):
+                present = following or self._kernel()
+                following = self._kernel() if number + 1 < count else None
+                yield present
+        finally:
+            for kernel in (present, following):
+                if kernel is not None:
+                    kernel.stop()
+
+    def _kernel(self) -> Kernel:
+        return Kernel(self.sources.parent, self.environment())
+
+    def _run_lesson(
+        self, lesson: Lesson, notebook: NotebookNode, kernel: Kernel, progress: Progress, folder: Path
+    ) -> None:
+        stamp = self.stamp(notebook)
+
+        def report(cell: int, cells: int, text: str) -> None:
+            progress.show(lesson, cell, cells, text)
+
+        try:
+            seconds = execute(notebook, kernel, report)
+        except LessonFailedError as error:
+            raise LessonFailedError(f"{lesson.name} failed in {error}") from error
+        notebook.metadata[STAMP] = {**stamp, "seconds": round(seconds)}
+        write_text(folder / f"{lesson.name}.ipynb", nbformat.writes(notebook) + "\n")
+        progress.done(lesson, seconds)
 
     def _is_there(self, path: Path, notebook: NotebookNode) -> bool:
         if not path.exists():

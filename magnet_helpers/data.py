@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
@@ -187,6 +185,9 @@ def _mnist(arrays: dict[str, NDArray[np.uint8]], split_seed: int, validation_ima
 
 
 def _digits(split_seed: int, validation_images: int | None) -> ImageData:
+    from sklearn.datasets import load_digits  # takes seconds to import, and nothing else needs it
+    from sklearn.model_selection import train_test_split
+
     digits = load_digits()
     small = torch.from_numpy(digits.images.astype(np.float32)).unsqueeze(1) / 16.0
     enlarged = interpolate(small, size=(20, 20), mode="bicubic", align_corners=False)

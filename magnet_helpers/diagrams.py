@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from magnet_helpers.plotting import COLORS, new_figure
@@ -59,6 +58,8 @@ def plot_manifold(
         note: what the numbers were made with.
         components: dimension of the subspace.
     """
+    from sklearn.decomposition import PCA  # takes seconds to import
+
     flat = [images.flatten(start_dim=1).numpy() for images in (train, clean, adversarial, reformed)]
     pca = PCA(n_components=min(components, len(flat[0])), random_state=0).fit(flat[0])
     points = []

@@ -17,6 +17,8 @@ from typing import Any
 
 import jupytext
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
@@ -24,6 +26,8 @@ from nbformat import NotebookNode
 from magnet_helpers.lessons import get_lesson
 
 CELL_TIMEOUT_SECONDS = 24 * 3600  # the paper's budget trains for hours in one cell
+KERNEL_TIMEOUT_SECONDS = 300
+WARM_UP = "__import__('magnet_helpers');"  # leaves no name behind that a lesson could use without importing it
 Report = Callable[[int, int, str], None]
 
 
@@ -72,7 +76,7 @@ class _Client(NotebookClient):
         self.latest = ""
         self.interrupted = False
 
-    async def async_start_new_kernel(self, **kwargs: Any) -> None:
+    async def async_start_new_kernel_client(self) -> Any:
         # nbclient's own handler takes the kernel away and lets the waiting code fail on an assertion.
         task = asyncio.current_task()
         assert task is not None
@@ -85,7 +89,7 @@ class _Client(NotebookClient):
         with suppress(RuntimeError):  # not on Windows, and not outside the main thread
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, interrupt)
-        await super().async_start_new_kernel(**kwargs)
+        return await super().async_start_new_kernel_client()
 
     def _tell(self) -> None:
         self.report(self.position, len(self.nb.cells), self.latest)
@@ -133,13 +137,38 @@ def _clean(notebook: NotebookNode) -> None:
         cell.outputs = kept
 
 
-def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str], report: Report) -> float:
+class Kernel:
+    """A kernel that imports the package while it waits for its lesson: that takes seconds, and one core.
+
+    Args:
+        folder: its working folder.
+        environment: variables set for it beside the present ones.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.manager = AsyncKernelManager(kernel_name="python3")
+        run_sync(self.manager.start_kernel)(
+            cwd=str(folder),
+            env={**os.environ, **environment, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+            extra_arguments=[
+                "--log-level=ERROR",
+                "--HistoryManager.hist_file=:memory:",
+                f"--IPKernelApp.exec_lines={WARM_UP}",
+            ],
+        )
+
+    def stop(self) -> None:
+        """End the kernel, whatever it is doing. One that has ended is left alone."""
+        if self.manager.has_kernel:
+            run_sync(self.manager.shutdown_kernel)(now=True)
+
+
+def execute(notebook: NotebookNode, kernel: Kernel, report: Report) -> float:
     """Run a notebook from top to bottom, in place, and return the seconds it took.
 
     Args:
         notebook: as built from its source.
-        folder: the kernel's working folder.
-        environment: variables set for the kernel beside the present ones.
+        kernel: a fresh one. It has ended afterwards.
         report: called with the cell's position, the number of cells, and the newest line of output.
 
     Raises:
@@ -150,17 +179,18 @@ def execute(notebook: NotebookNode, folder: Path, environment: Mapping[str, str]
     client = _Client(
         notebook,
         report,
+        km=kernel.manager,
         timeout=CELL_TIMEOUT_SECONDS,
-        kernel_name="python3",
+        startup_timeout=KERNEL_TIMEOUT_SECONDS,
         coalesce_streams=True,
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(folder)}},
     )
     try:
-        client.execute(env={**os.environ, **environment, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+        client.execute(cleanup_kc=True)
     except (CellExecutionError, DeadKernelError, asyncio.CancelledError) as error:
         if client.interrupted:
             raise KeyboardInterrupt from None
         raise LessonFailedError(f"cell {client.position + 1}: {_without_colors(str(error))}") from error
+    finally:
+        kernel.stop()
     _clean(notebook)
     return time.perf_counter() - started

@@ -14,6 +14,7 @@ from magnet_helpers import course
 from magnet_helpers.__main__ import main
 from magnet_helpers.course import Course, Progress, print_comparison, write_figures, write_site
 from magnet_helpers.lessons import LESSONS, Lesson
+from magnet_helpers.notebooks import WARM_UP
 
 SOURCE = """# %% [markdown]
 # # A lesson
@@ -54,6 +55,7 @@ def root(tmp_path, monkeypatch):
         (sources / f"{lesson.name}.py").write_text(SOURCE.replace("NAME", lesson.name))
     monkeypatch.setattr(course, "LESSONS", TWO)
     monkeypatch.setattr("magnet_helpers.lessons.LESSONS", TWO)
+    monkeypatch.setattr("magnet_helpers.notebooks.WARM_UP", "pass")  # these lessons need nothing
     monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
     return tmp_path
 
@@ -69,6 +71,17 @@ def test_lessons_run_once_in_order_with_their_settings(root):
     assert notebook.metadata[course.STAMP]["seed"] == 7
     assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == [1, 2]
     assert "execution" not in notebook.cells[1].metadata
+
+
+def test_a_kernel_imports_the_package_before_its_lesson_and_leaves_no_name(root, monkeypatch):
+    monkeypatch.setattr("magnet_helpers.notebooks.WARM_UP", WARM_UP)
+    for lesson in TWO:
+        path = root / "notebooks" / "source" / f"{lesson.name}.py"
+        path.write_text(path.read_text() + "\n# %%\nimport sys\nprint('magnet_helpers' in sys.modules, dir())\n")
+    for path in Course(root, "smoke", "digits", 7).run(root / "out"):
+        (output,) = nbformat.read(path, as_version=4).cells[-1].outputs
+        assert output.text.startswith("True ")
+        assert "magnet_helpers" not in output.text
 
 
 def test_what_is_there_is_not_run_again_and_what_changed_is(root, capsys):
@@ -95,8 +108,9 @@ def test_a_damaged_notebook_is_made_again(root):
 KILLED = """
 import sys
 from pathlib import Path
-from magnet_helpers import course, lessons
+from magnet_helpers import course, lessons, notebooks
 from magnet_helpers.lessons import Lesson
+notebooks.WARM_UP = "pass"
 minutes = {"smoke": 1, "fast": 2, "paper": 3}
 course.LESSONS = lessons.LESSONS = (Lesson("00_a", "A", minutes), Lesson("01_b", "B", minutes))
 root = Path(sys.argv[1])
