@@ -99,7 +99,7 @@ class ConvAutoencoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
-        return self.decode(self.encode(images))
+        return run(self.decoder, run(self.encoder, images))  # a code that is not flattened need not be copied
 
 
 class ContractiveAutoencoder(ConvAutoencoder):
@@ -120,6 +120,10 @@ class ContractiveAutoencoder(ConvAutoencoder):
     def encode(self, images: Tensor) -> Tensor:
         """Return the codes (N, 1568) in (0, 1) of images (N, 1, 28, 28)."""
         return torch.sigmoid(self.dense(self.features(images)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
+        return self.decode(self.encode(images))
 
     def encode_along(self, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the codes (N, 1568) and the products J v of each image's Jacobian with its direction v, (N, 1568).
