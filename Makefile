@@ -54,7 +54,7 @@ lab: $(READY)  ## open JupyterLab on the first lesson
 notebooks: $(READY)  ## rebuild notebooks/*.ipynb from notebooks/source/ and execute them (fast budget, MNIST)
 	$(RUN) -m magnet_helpers notebooks
 
-bench: $(READY)  ## measure the speed of training beside a textbook's loop
+bench: $(READY)  ## measure the speed beside a textbook's loop and other libraries
 	TQDM_DISABLE=1 $(RUN) -m benchmarks
 
 clean:  ## remove build/ (trained networks too) and .venv

@@ -8,28 +8,36 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import training
+from benchmarks import attacks, penalty, protocol, training
 from magnet_helpers.artifacts import write_json, write_text
+from magnet_helpers.device import choose_device
 from magnet_helpers.parallel import usable_cores
 from magnet_helpers.workspace import workspace
+
+PARTS = ("training", "penalty", "attacks", "protocol")
 
 
 def processor() -> str:
     """Return the processor's name and which vector instructions PyTorch found there."""
     path = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def training_table(rows: list[dict[str, object]]) -> str:
-    """Return the rows as a Markdown table, images per second."""
-    head = "| images per second | textbook loop | ours | ratio | ours, one on each core | ratio | floor |\n"
-    lines = [
-        f"| {row['case']} | {row['textbook']:,} | {row['ours']:,} | {row['ratio']} "
-        f"| {row['ours_on_each_core']:,} | {row['ratio_on_each_core']} | {row['floor']:,} |"
-        for row in rows
-    ]
-    return head + "|---|---|---|---|---|---|---|\n" + "\n".join(lines) + "\n"
+def table(rows: list[dict[str, object]]) -> str:
+    """Return rows as a Markdown table, a column for each key."""
+    keys = [key for key in max(rows, key=len) if key != "rounds"]
+    lines = ["| " + " | ".join(key.replace("_", " ") for key in keys) + " |", "|" + "---|" * len(keys)]
+    for row in rows:
+        cells = (row.get(key, "") for key in keys)
+        lines.append("| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def say(text: str) -> None:
+    """Tell the one who waits what is being measured."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -37,24 +45,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (default 5)")
     parser.add_argument("--images", type=int, default=1536, help="training images of a measured epoch (default 1536)")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="default: everything")
+    parser.add_argument("--full", action="store_true", help="really run the paper's protocol, for hours")
     options = parser.parse_args()
-    machine = {
-        "processor": processor(),
-        "cores": usable_cores(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""),
+    results: dict[str, object] = {
+        "machine": {
+            "processor": processor(),
+            "cores": usable_cores(),
+            "threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""),
+        },
+        "rounds": options.rounds,
+        "images": options.images,
+        "batch_size": training.BATCH_SIZE,
     }
-    rows = training.measure(options.rounds, options.images, lambda text: print(text, file=sys.stderr))
-    note = (
-        f"Medians of {options.rounds} interleaved rounds, {options.images:,} images each, batch "
-        f"{training.BATCH_SIZE}. {machine['processor']}, {machine['cores']} cores, torch {machine['torch']}."
-    )
+    wanted = set(options.only) | ({"training", "attacks"} if "protocol" in options.only else set())
+    parts: dict[str, list[dict[str, object]]] = {}
+    if "training" in wanted:
+        parts["training, images per second"] = training.measure(options.rounds, options.images, say)
+    if "penalty" in wanted:
+        parts["the Jacobian penalty"] = penalty.measure(options.rounds, say)
+    if "attacks" in wanted:
+        parts["attacks, white box"] = attacks.measure(options.rounds, options.images, say)
+    if "protocol" in wanted:
+        trained, attacked = parts["training, images per second"], parts["attacks, white box"]
+        rates = {
+            str(row["case"]): float(str(row["ours" if row["case"] == "classifier" else "ours_on_each_core"]))
+            for row in trained
+        }
+        minutes = protocol.project(rates, float(str(attacked[0]["images_per_second"])))
+        parts["the paper's protocol for one seed, minutes projected from these rates"] = [
+            {"part": part, "minutes": round(value, 1)} for part, value in minutes.items()
+        ]
+    text = "\n".join(f"## {name[0].upper()}{name[1:]}\n\n{table(rows)}" for name, rows in parts.items())
+    machine = f"{processor()}, {usable_cores()} cores, torch {torch.__version__}"
+    note = f"Medians of {options.rounds} interleaved rounds. Training: {options.images:,} images, batch "
+    note += f"{training.BATCH_SIZE}. {machine}."
     folder = workspace() / "build" / "benchmarks"
-    write_json(folder / "benchmarks.json", {"machine": machine, "training": rows})
-    write_text(folder / "benchmarks.md", f"{training_table(rows)}\n{note}\n")
-    print(f"{training_table(rows)}\n{note}\n\n{folder}/benchmarks.md and .json")
+    write_json(folder / "benchmarks.json", {**results, **parts})
+    write_text(folder / "benchmarks.md", f"{text}\n{note}\n")
+    print(f"{text}\n{note}\n\n{folder}/benchmarks.md and .json")
+    if options.full:
+        write_json(folder / "protocol.json", protocol.run(0, choose_device()))
+        print(f"{folder}/protocol.json")
 
 
 if __name__ == "__main__":

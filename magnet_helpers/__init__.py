@@ -25,7 +25,7 @@ from magnet_helpers.jacobian import jacobian_frobenius_squared, sigmoid_layer_fr
 from magnet_helpers.seeds import initial_weights_from, new_generator
 from magnet_helpers.training import History, TrainingConfig, fit
 from magnet_helpers.inference import apply_model, is_constant, predict
-from magnet_helpers.attacks import FGSM
+from magnet_helpers.attacks import FGSM, PGD
 from magnet_helpers.defenses import (
     NO_REFORMER,
     VANILLA,
@@ -90,6 +90,7 @@ __all__ = [
     "is_constant",
     "predict",
     "FGSM",
+    "PGD",
     "NO_REFORMER",
     "VANILLA",
     "Defense",

@@ -52,6 +52,6 @@ def _names_that_advertorch_wants() -> Iterator[None]:
 
 
 with _names_that_advertorch_wants():
-    from advertorch.attacks import GradientSignAttack
+    from advertorch.attacks import Attack, GradientSignAttack, LinfPGDAttack
 
-__all__ = ["GradientSignAttack"]
+__all__ = ["Attack", "GradientSignAttack", "LinfPGDAttack"]

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers._advertorch import GradientSignAttack
+from magnet_helpers._advertorch import Attack, GradientSignAttack, LinfPGDAttack
 from magnet_helpers.device import device_of
 from magnet_helpers.inference import BATCH_SIZE, frozen
 
 
 @dataclass(frozen=True)
-class FGSM:
-    """Fast gradient sign method: x′ = clip(x + ε·sign ∂loss(x, y)/∂x, 0, 1) (Goodfellow et al. 2015).
+class GradientAttack:
+    """What the attacks below have in common: they follow ∂loss(x, y)/∂x and change no pixel by more than ε.
 
     Args:
         epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
@@ -29,6 +29,10 @@ class FGSM:
             raise ValueError(f"epsilon must be in [0, 1], in pixel units, got {self.epsilon}")
         if self.labels not in ("predicted", "given"):
             raise ValueError(f'labels must be "predicted" or "given", got {self.labels!r}')
+
+    def on(self, model: nn.Module) -> Attack:
+        """Return advertorch's attack on a model, with these settings."""
+        raise NotImplementedError
 
     def perturb(
         self, model: nn.Module, images: Tensor, labels: Tensor | None = None, *, predicted: Tensor | None = None
@@ -59,17 +63,63 @@ class FGSM:
                 raise ValueError(
                     f"predicted must have an answer for each of {len(images)} images, got {len(predicted)}"
                 )
-        device = device_of(model)
-        attack = GradientSignAttack(
-            model, nn.CrossEntropyLoss(reduction="sum"), eps=self.epsilon, clip_min=0, clip_max=1
-        )
+        device, attack = device_of(model), self.on(model)
         adversarial = []
+        # Frozen parameters take no gradients: they would cost as much as those of the images.
         with frozen(model), torch.enable_grad():
             for start in tqdm(range(0, len(images), BATCH_SIZE), desc=repr(self), leave=False):
                 batch = slice(start, start + BATCH_SIZE)
                 answers = None if labels is None else labels[batch].to(device)
                 adversarial.append(attack.perturb(images[batch].to(device), answers).cpu())
         return torch.cat(adversarial) if adversarial else images.clone()
+
+
+@dataclass(frozen=True)
+class FGSM(GradientAttack):
+    """Fast gradient sign method: x′ = clip(x + ε·sign ∂loss(x, y)/∂x, 0, 1) (Goodfellow et al. 2015).
+
+    Args:
+        epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
+        labels: `"predicted"`: y is the model's own answer, as in the paper; `"given"`: y is passed in.
+    """
+
+    def on(self, model: nn.Module) -> Attack:
+        """Return advertorch's attack on a model, with these settings."""
+        return GradientSignAttack(model, _loss(), eps=self.epsilon, clip_min=0, clip_max=1)
+
+
+@dataclass(frozen=True)
+class PGD(GradientAttack):
+    """Projected gradient descent from the image itself (Madry et al. 2018): many small steps of the gradient's sign.
+
+    After each step the image is brought back to within ε of where it began, and into [0, 1].
+
+    Args:
+        epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
+        labels: as in `FGSM`.
+        steps: number of steps, at least 1.
+        step_size: change of a pixel in one step, more than 0, in pixel units.
+    """
+
+    steps: int = 40
+    step_size: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if not self.step_size > 0:
+            raise ValueError(f"step_size must be more than 0, in pixel units, got {self.step_size}")
+
+    def on(self, model: nn.Module) -> Attack:
+        """Return advertorch's attack on a model, with these settings."""
+        return LinfPGDAttack(
+            *(model, _loss(), self.epsilon, self.steps, self.step_size), rand_init=False, clip_min=0, clip_max=1
+        )
+
+
+def _loss() -> nn.Module:
+    return nn.CrossEntropyLoss(reduction="sum")  # an image's gradient does not depend on the others
 
 
 def _check_images(images: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 import magnet_helpers
 from magnet_helpers import attacks
-from magnet_helpers.attacks import FGSM
+from magnet_helpers.attacks import FGSM, PGD
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.inference import predict
 from magnet_helpers.models import ConvAutoencoder, ConvClassifier
@@ -108,6 +108,55 @@ def test_foolbox_gives_the_same_images(classifier, epsilon, labels):
     same = (ours - theirs).abs() <= 1e-6
     assert same.double().mean() >= 0.999
     assert not torch.equal(ours, IMAGES)
+
+
+@pytest.mark.parametrize("labels", ["predicted", "given"])
+def test_pgd_is_many_steps_by_hand_on_a_linear_model(labels):
+    model, images = tiny_classifier(), IMAGES
+    y = LABELS if labels == "given" else predict(model, IMAGES)
+    for _ in range(5):
+        images = torch.from_numpy(step_by_hand(model, images, y, 0.05))
+        images = torch.minimum(torch.maximum(images, IMAGES - 0.12), IMAGES + 0.12)
+    got = PGD(0.12, labels, steps=5, step_size=0.05).perturb(model, IMAGES, LABELS)
+    np.testing.assert_allclose(got.numpy(), images.numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.3])
+def test_pgd_stays_within_epsilon_and_the_range_and_beats_one_step(classifier, epsilon):
+    adversarial = PGD(epsilon, steps=10, step_size=0.05).perturb(classifier, IMAGES)
+    assert (adversarial - IMAGES).abs().max() <= epsilon + 1e-6
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+    answers = predict(classifier, IMAGES)
+    losses = [
+        nn.functional.cross_entropy(classifier(images), answers).item()
+        for images in (IMAGES, FGSM(epsilon).perturb(classifier, IMAGES), adversarial)
+    ]
+    assert losses == sorted(losses)
+    assert (losses[2] > losses[1]) == (epsilon > 0)
+
+
+def test_one_step_of_pgd_is_fgsm(classifier):
+    one = PGD(0.2, steps=1, step_size=0.2).perturb(classifier, IMAGES)
+    torch.testing.assert_close(one, FGSM(0.2).perturb(classifier, IMAGES), rtol=0, atol=1e-6)
+
+
+def test_foolbox_gives_the_same_pgd(classifier):
+    wrapped = foolbox.PyTorchModel(classifier, bounds=(0, 1), device="cpu")
+    theirs = foolbox.attacks.LinfPGD(steps=5, abs_stepsize=0.05, random_start=False)
+    _, expected, _ = theirs(wrapped, IMAGES, predict(classifier, IMAGES), epsilons=0.2)
+    ours = PGD(0.2, steps=5, step_size=0.05).perturb(classifier, IMAGES)
+    assert ((ours - expected).abs() <= 1e-6).double().mean() >= 0.99
+    assert not torch.allclose(ours, FGSM(0.2).perturb(classifier, IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"steps": 0}, "steps must be at least 1"), ({"step_size": 0}, "more than 0"), ({"epsilon": 2}, "epsilon must")],
+)
+def test_settings_of_pgd_that_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PGD(**settings)
 
 
 def test_a_reformed_classifier_is_attacked_as_one_network(classifier):

@@ -4,8 +4,9 @@ import pytest
 import torch
 from tiny import equal
 
-from benchmarks import textbook
+from benchmarks import attacks, penalty, protocol, textbook
 from benchmarks.training import BATCH_SIZE, CASES, images_and_labels, operations_per_image
+from magnet_helpers import ConvAutoencoder, ConvClassifier, ReformedClassifier, predict
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss
 
 
@@ -48,3 +49,41 @@ def test_operations_are_those_worked_out_by_hand():
     # Multiply-adds of the autoencoder's layers, forward; backward twice that, but the images need no gradient.
     layers = [9 * 32 * 784, 9 * 32 * 32 * 196, 9 * 32 * 32 * 49, 9 * 32 * 196]
     assert operations_per_image(CASES[1]) == 2 * (3 * sum(layers) - layers[0])
+
+
+def test_every_library_makes_the_same_images():
+    torch.manual_seed(0)
+    model = ReformedClassifier(ConvAutoencoder(), ConvClassifier()).eval()
+    images = images_and_labels(6).images
+    labels = predict(model, images)
+    for steps in (1, 3):
+        made = {way: make(model, images, labels, steps).detach() for way, make in attacks.WAYS.items()}
+        assert (made["ours"] - images).abs().max() > 0.02
+        for way, others in made.items():
+            assert ((others - made["ours"]).abs() <= 1e-5).double().mean() > 0.99, way
+
+
+def test_every_way_of_the_exact_norm_gives_the_same():
+    norms = [penalty._run("exact norm", way, 0)[2] for way in ("ours", "jacrev")]
+    assert len(norms[0]) == penalty.EXACT_IMAGES
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+
+
+def test_every_way_of_the_step_has_about_the_same_loss():
+    """Each draws its own directions. The textbook's network starts from other weights: it is tested above."""
+    plain, ours, theirs = (penalty._run("step", way, 0)[2][0] for way in ("no penalty", "ours", "torch.func.jvp"))
+    assert ours - plain == pytest.approx(theirs - plain, rel=0.1)
+    assert ours > plain
+
+
+def test_the_protocol_is_the_papers():
+    found = protocol.trainings()
+    # The classifier, the vanilla one; for each of five noise levels one, three stages, two stacks; six contractive.
+    assert len(found) == 1 + 1 + 5 * (1 + 3 + 2) + 6
+    assert sum(each.config.epochs for each in found) == 30 + 20 + 5 * (20 + 3 * 10 + 2 * 20) + 6 * 20
+    cases = {case.name for case in CASES}
+    minutes = protocol.project(dict.fromkeys(cases, 1000.0), 2000.0)
+    assert minutes["classifier"] == pytest.approx(30 * 55 / 60)  # 55 seconds an epoch
+    assert minutes["stack of 3"] == pytest.approx(5 * 20 * 55 * (1 + 2 / 3) / 60)
+    assert minutes["evaluation"] == pytest.approx(23 * 10 / 60)
+    assert minutes["all"] == pytest.approx(sum(minutes[case] for case in cases) + 23 * 10 / 60)
