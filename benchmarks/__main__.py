@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import attacks, penalty, protocol, training
+from benchmarks import attacks, growth, penalty, protocol, training
 from magnet_helpers.artifacts import write_json, write_text
 from magnet_helpers.device import choose_device
 from magnet_helpers.parallel import usable_cores
 from magnet_helpers.workspace import workspace
 
-PARTS = ("training", "penalty", "attacks", "protocol")
+PARTS = ("training", "penalty", "attacks", "growth", "protocol")
 
 
 def processor() -> str:
@@ -69,6 +69,8 @@ def main() -> None:
         parts["the Jacobian penalty"] = penalty.measure(options.rounds, say)
     if "attacks" in wanted:
         parts["attacks, white box"] = attacks.measure(options.rounds, options.images, say)
+    if "growth" in wanted:
+        parts["cost as the work grows"] = growth.measure(options.rounds, options.images, say)
     if "protocol" in wanted:
         trained, attacked = parts["training, images per second"], parts["attacks, white box"]
         rates = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import equal
 
-from benchmarks import attacks, penalty, protocol, textbook
+from benchmarks import attacks, growth, penalty, protocol, textbook
 from benchmarks.training import BATCH_SIZE, CASES, images_and_labels, operations_per_image
 from magnet_helpers import ConvAutoencoder, ConvClassifier, ReformedClassifier, predict
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss
@@ -87,3 +87,19 @@ def test_the_protocol_is_the_papers():
     assert minutes["stack of 3"] == pytest.approx(5 * 20 * 55 * (1 + 2 / 3) / 60)
     assert minutes["evaluation"] == pytest.approx(23 * 10 / 60)
     assert minutes["all"] == pytest.approx(sum(minutes[case] for case in cases) + 23 * 10 / 60)
+
+
+def test_growth_compares_each_size_with_the_first_of_its_round():
+    sizes = growth.sizes_from(100)
+    assert sizes["depth"] == [(100, 1, 64), (100, 2, 64), (100, 4, 64)]
+    found = {size: [(size[0] * size[1] * pace, 7.0) for pace in (1, 5, 2)] for some in sizes.values() for size in some}
+    rows = growth.rows_of(sizes, found)
+    assert [row["times_the_first"] for row in rows] == [1, 2, 4, 1, 2, 4, 1, 1, 1]
+    assert rows[1]["seconds"] == 400
+    assert rows[0]["megabytes"] == 7
+
+
+def test_growth_measures_a_training():
+    seconds, megabytes = growth._train(64, 2, 32)
+    assert seconds > 0
+    assert megabytes > 50
