@@ -1,11 +1,9 @@
 """How time and memory grow with the work: more training images, deeper stacks, larger batches.
 
-Each size is trained in a process of its own, one thread, whose peak memory is what the operating system saw.
+Each size is trained in a process of its own, one thread, whose peak memory is that of its imports too.
 """
 
-import resource
 import statistics
-import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +11,7 @@ from multiprocessing import get_context
 
 import torch
 
+from benchmarks.memory import peak_megabytes
 from benchmarks.training import BATCH_SIZE, images_and_labels
 from magnet_helpers import ConvAutoencoder, DenoisingLoss, StackedAutoencoder, TrainingConfig, fit
 from magnet_helpers.training import CollapseWarning
@@ -29,7 +28,7 @@ def _train(images: int, depth: int, batch_size: int) -> tuple[float, float]:
     for some in (data.first(batch_size), data):
         config = TrainingConfig(1, batch_size=batch_size, cpu_threads=1)
         seconds = fit(model, DenoisingLoss(0.3), some, data.first(64), config, device=torch.device("cpu")).seconds
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return seconds, peak_megabytes()
 
 
 def measure(rounds: int, count: int, report: Callable[[str], None]) -> list[dict[str, object]]:

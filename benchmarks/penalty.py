@@ -3,9 +3,7 @@
 Each way runs in a process of its own, whose memory is what it needs beyond the network and the images.
 """
 
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +14,7 @@ from torch import Tensor
 from torch.func import jacfwd, jacrev, jvp
 
 from benchmarks import textbook
+from benchmarks.memory import forget_peak, peak_megabytes
 from benchmarks.training import BATCH_SIZE, images_and_labels
 from magnet_helpers import ContractiveAutoencoder, ContractiveLoss, ReconstructionLoss
 from magnet_helpers.losses import squared_error
@@ -79,17 +78,13 @@ NORMS: dict[str, Callable[[ContractiveAutoencoder, Tensor], Tensor]] = {
 }
 
 
-def _peak_megabytes() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def _run(kind: str, way: str, repeats: int) -> tuple[list[float], float, list[float]]:
     """Return the seconds of each repeat, the megabytes above those before the first, and what came out."""
     torch.manual_seed(0)
     model = ContractiveAutoencoder()
     images = images_and_labels(BATCH_SIZE if kind == "step" else EXACT_IMAGES).images
-    before, seconds = _peak_megabytes(), []
+    forget_peak()
+    before, seconds = peak_megabytes(), []
     for _ in range(repeats + 1):
         started = time.perf_counter()
         if kind == "step":
@@ -98,7 +93,7 @@ def _run(kind: str, way: str, repeats: int) -> tuple[list[float], float, list[fl
         else:
             value = NORMS[way](model, images)
         seconds.append(time.perf_counter() - started)
-    return seconds[1:], _peak_megabytes() - before, value.detach().flatten().tolist()
+    return seconds[1:], peak_megabytes() - before, value.detach().flatten().tolist()
 
 
 def measure(rounds: int, report: Callable[[str], None]) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ import torch
 from tiny import equal
 
 from benchmarks import attacks, growth, penalty, protocol, textbook
+from benchmarks.memory import forget_peak, peak_megabytes
 from benchmarks.training import BATCH_SIZE, CASES, images_and_labels, operations_per_image
 from magnet_helpers import ConvAutoencoder, ConvClassifier, ReformedClassifier, predict
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss
@@ -103,3 +104,12 @@ def test_growth_measures_a_training():
     seconds, megabytes = growth._train(64, 2, 32)
     assert seconds > 0
     assert megabytes > 50
+
+
+def test_the_peak_is_that_of_what_was_held_and_can_begin_anew():
+    forget_peak()
+    before = peak_megabytes()
+    torch.ones(50 * 2**18).sum()
+    assert 45 < peak_megabytes() - before < 80
+    forget_peak()
+    assert peak_megabytes() < before + 40
