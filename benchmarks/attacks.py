@@ -21,7 +21,6 @@ from magnet_helpers import FGSM, PGD, ConvAutoencoder, ConvClassifier, ReformedC
 from magnet_helpers._advertorch import GradientSignAttack, LinfPGDAttack
 
 EPSILON, STEPS, STEP_SIZE = 0.3, 40, 0.01
-Make = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def _by_advertorch(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:

@@ -185,7 +185,7 @@ def _mnist(arrays: dict[str, NDArray[np.uint8]], split_seed: int, validation_ima
 
 
 def _digits(split_seed: int, validation_images: int | None) -> ImageData:
-    from sklearn.datasets import load_digits  # takes seconds to import, and nothing else needs it
+    from sklearn.datasets import load_digits  # not needed with MNIST, and slow to import
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()

@@ -58,7 +58,7 @@ def plot_manifold(
         note: what the numbers were made with.
         components: dimension of the subspace.
     """
-    from sklearn.decomposition import PCA  # takes seconds to import
+    from sklearn.decomposition import PCA  # one figure needs it, and it is slow to import
 
     flat = [images.flatten(start_dim=1).numpy() for images in (train, clean, adversarial, reformed)]
     pca = PCA(n_components=min(components, len(flat[0])), random_state=0).fit(flat[0])
