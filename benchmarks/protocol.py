@@ -5,7 +5,7 @@ ones, the stacks (which share their pretrained stages), the contractive ones, an
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 
@@ -15,7 +15,7 @@ from magnet_helpers.experiments import GRID
 from magnet_helpers.lab import Lab
 from magnet_helpers.losses import ClassificationLoss, ContractiveLoss
 from magnet_helpers.models import ContractiveAutoencoder, StackedAutoencoder
-from magnet_helpers.recipes import Recipe, Recipes
+from magnet_helpers.recipes import Recipe, Recipes, with_parents
 
 TRAINING_IMAGES, TEST_IMAGES = 55_000, 10_000
 
@@ -23,15 +23,7 @@ TRAINING_IMAGES, TEST_IMAGES = 55_000, 10_000
 def trainings() -> list[Recipe]:
     """Return every training of the protocol, each once."""
     recipes = Recipes(PAPER, 0)
-    found = {repr(recipe.settings("")): recipe for recipe in _with_parents([recipes.classifier()])}
-    for defense in GRID:
-        if defense != NO_REFORMER:
-            found |= {repr(each.settings("")): each for each in _with_parents([recipes.reformer(defense)])}
-    return list(found.values())
-
-
-def _with_parents(recipes: Iterable[Recipe]) -> list[Recipe]:
-    return [each for recipe in recipes for each in (*_with_parents(recipe.parents), recipe)]
+    return with_parents([recipes.classifier(), *(recipes.reformer(each) for each in GRID if each != NO_REFORMER)])
 
 
 def case_of(recipe: Recipe) -> tuple[str, float]:

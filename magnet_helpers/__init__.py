@@ -1,5 +1,8 @@
 """MagNet Lab's helpers: what the lessons share. Names stand in the order in which a lesson meets them."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from magnet_helpers.lessons import start_lesson
 from magnet_helpers.lab import PAPER_ATTACK, Lab
 from magnet_helpers.data import ImageData, LabeledImages, load_images
@@ -44,17 +47,19 @@ from magnet_helpers.evaluation import (
 )
 from magnet_helpers.experiments import GRID, NOISE_LEVELS, PENALTY_WEIGHTS, TABLE_2, TABLE_3, TABLE_4
 from magnet_helpers.paper import paper_number
-from magnet_helpers.plotting import (
-    show_figure,
-    plot_image_grid,
-    plot_tiles,
-    plot_history,
-    plot_confusion,
-    plot_accuracy_curves,
-    plot_comparison,
-)
-from magnet_helpers.diagrams import plot_manifold, plot_workflow
-from magnet_helpers.tables import comparison_frame, show_table, write_comparison
+
+if TYPE_CHECKING:
+    from magnet_helpers.plotting import (
+        show_figure,
+        plot_image_grid,
+        plot_tiles,
+        plot_history,
+        plot_confusion,
+        plot_accuracy_curves,
+        plot_comparison,
+    )
+    from magnet_helpers.diagrams import plot_manifold, plot_workflow
+    from magnet_helpers.tables import comparison_frame, show_table, write_comparison
 
 __all__ = [
     "start_lesson",
@@ -123,3 +128,14 @@ __all__ = [
     "show_table",
     "write_comparison",
 ]
+
+_DRAWING = ("plotting", "diagrams", "tables")
+
+
+def __getattr__(name: str) -> object:
+    """Import what draws when it is first asked for: it takes seconds, and processes that train do not need it."""
+    if name in __all__:
+        for module in (import_module(f"{__name__}.{part}") for part in _DRAWING):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

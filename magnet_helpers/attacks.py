@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from magnet_helpers._advertorch import Attack, GradientSignAttack, LinfPGDAttack
-from magnet_helpers.device import device_of
+from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.inference import BATCH_SIZE, frozen
 
 
@@ -39,7 +39,8 @@ class GradientAttack:
     ) -> Tensor:
         """Return the adversarial images, a new CPU tensor of the shape of `images`.
 
-        The model's mode, its parameters' `requires_grad` and `.grad`, and `images` stay as they are.
+        Gradients are computed in float32 on every device. The model's mode, its parameters' `requires_grad` and
+        `.grad`, and `images` stay as they are.
 
         Args:
             model: maps images (N, 1, 28, 28) to logits (N, 10). To attack reformer and classifier together (white box),
@@ -66,7 +67,7 @@ class GradientAttack:
         device, attack = device_of(model), self.on(model)
         adversarial = []
         # Frozen parameters take no gradients: they would cost as much as those of the images.
-        with frozen(model), torch.enable_grad():
+        with frozen(model), torch.enable_grad(), full_precision():
             for start in tqdm(range(0, len(images), BATCH_SIZE), desc=repr(self), leave=False):
                 batch = slice(start, start + BATCH_SIZE)
                 answers = None if labels is None else labels[batch].to(device)

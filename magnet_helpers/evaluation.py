@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import FGSM
@@ -39,6 +38,8 @@ class Accuracy:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson score interval of `value` (Wilson 1927): sampling error of the test images only."""
+        from scipy.stats import binomtest  # takes 2 s to import, which processes that only count need not wait for
+
         bounds = binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
         return float(bounds.low), float(bounds.high)
 

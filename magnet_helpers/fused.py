@@ -50,7 +50,7 @@ def run(layers: nn.Sequential, images: Tensor) -> Tensor:
             case [nn.Conv2d() as conv, nn.MaxPool2d() as pool, nn.ReLU(), *rest] if _fit(images, conv, pool):
                 images = _pooled_convolution(conv, images, None)[0]
             case [nn.ReLU(), nn.ConvTranspose2d() as conv, *rest] if _doubles(conv) and conv.out_channels == 1:
-                images = _apply(_LastLayer, images, conv.weight, conv.bias)
+                images = _apply(_LastLayer, images.to(conv.weight.dtype), conv.weight, conv.bias)
             case [layer, *rest]:
                 images = layer(images)
         todo = rest
@@ -106,7 +106,7 @@ def _pooled_convolution(conv: nn.Conv2d, images: Tensor, directions: Tensor | No
         images, directions = _apply(_FirstLayer, images, directions, conv.weight, conv.bias)
         return images, directions
     both = images if directions is None else torch.cat([images, directions])
-    values = F.conv2d(both, conv.weight, padding=conv.kernel_size[0] // 2)
+    values = F.conv2d(both, conv.weight, padding=conv.kernel_size[0] // 2).to(both.dtype)  # under autocast: bfloat16
     images, directions = _apply(_Pool, values, conv.bias, len(images))
     return images, directions
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.device import device_of
+from magnet_helpers.device import device_of, full_precision
 
 BATCH_SIZE = 500
 
@@ -39,8 +39,9 @@ def apply_model(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the predicted labels (N,) of images (N, 1, 28, 28)."""
-    return apply_model(model, images).argmax(dim=1)
+    """Return the predicted labels (N,) of images (N, 1, 28, 28), computed in float32 on every device."""
+    with full_precision():
+        return apply_model(model, images).argmax(dim=1)
 
 
 def is_constant(outputs: Tensor, images: Tensor) -> bool:

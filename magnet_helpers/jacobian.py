@@ -48,7 +48,7 @@ def jacobian_frobenius_squared(
         encode: maps images (N, …) to codes (N, …), each image by itself (so no batch normalisation).
         images: shape (N, …).
         projections: number of random vectors per image, or None for the exact value.
-        generator: CPU generator of the random vectors.
+        generator: generator of the random vectors, on the CPU or on the images' device.
         chunk_size: unit vectors carried at once in the exact computation; memory grows with it.
 
     Raises:
@@ -77,7 +77,7 @@ def codes_and_frobenius_squared(
         encode_along: the encoder with a direction (see `along`), each image by itself.
         images: shape (N, …).
         projections: number of random vectors per image.
-        generator: CPU generator of the random vectors.
+        generator: generator of the random vectors, on the CPU or on the images' device.
 
     Raises:
         ValueError: if `projections` is less than 1.
@@ -86,8 +86,9 @@ def codes_and_frobenius_squared(
         raise ValueError(f"projections must be at least 1 (or None: exact), got {projections}")
     images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
     total = torch.zeros(len(images), dtype=images.dtype, device=images.device)
+    source = None if generator is None else generator.device
     for _ in range(projections):
-        signs = torch.randint(0, 2, images.shape, generator=generator).mul_(2).sub_(1)
+        signs = torch.randint(0, 2, images.shape, generator=generator, device=source).mul_(2).sub_(1)
         codes, products = encode_along(images, signs.to(images))
         total = total + _squared_norms(products)
     return codes, total / projections

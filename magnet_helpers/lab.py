@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from magnet_helpers.data import ImageData, LabeledImages, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.device import choose_device, place
 from magnet_helpers.evaluation import DefenseReport, evaluate_defense
-from magnet_helpers.parallel import for_each, usable_cores
-from magnet_helpers.recipes import Recipe, Recipes, start_from_parents
+from magnet_helpers.parallel import for_each, for_each_in_streams, usable_cores
+from magnet_helpers.recipes import Recipe, Recipes, longest_first, start_from_parents, with_parents
 from magnet_helpers.training import Epoch, History, fit, warn_collapsed
 from magnet_helpers.workspace import artifacts_folder
 
 PAPER_ATTACK = FGSM(epsilon=0.3)
-EVALUATION_CODE = code_version("inference", "_advertorch", "attacks", "defenses", "evaluation")
+EVALUATION_CODE = code_version("device", "inference", "_advertorch", "attacks", "defenses", "evaluation")
 
 
 def versions() -> dict[str, str]:
@@ -178,21 +179,35 @@ class Lab:
             self._attacked[attack] = self._load_or(settings, make).tensors["images"]
         return self._attacked[attack]
 
-    def prepare(self, defenses: Iterable[Defense], attack: FGSM = PAPER_ATTACK) -> None:
-        """Make the reports of many defences, and train what they need, on all cores at once.
+    def train(self, defenses: Iterable[Defense]) -> None:
+        """Train the classifier and the reformers of many defences, several at once.
 
         Without this call everything comes out the same, one after the other.
         """
-        missing = [each for each in defenses if self.store.load(self._report_settings(each, attack)) is None]
-        on_cpu = self.device.type == "cpu"
-        is_standard = on_cpu and load_images(self.data.name).fingerprint == self.data.fingerprint
-        processes = self.budget.processes or usable_cores()
-        if not is_standard or len(missing) < 2 or processes < 2:
-            return
-        self.attacked(attack)  # and the classifier before it: by themselves, with all threads
-        missing.sort(key=lambda defense: (-defense.n_stacks, not defense.penalty_weight))  # the longest first
-        tasks = [_Task(self.budget, self.data.name, self.seed, self.store, each, attack) for each in missing]
-        for_each(_make_report, tasks, f"{len(tasks)} defences, trained and evaluated", processes)
+        self._make_at_once(self._missing_networks(defenses), [], "trainings")
+
+    def prepare(self, defenses: Iterable[Defense], attack: FGSM = PAPER_ATTACK) -> None:
+        """Do what `train` does, and make the reports of these defences, several at once."""
+        wanted = list(defenses)
+        missing = [each for each in wanted if self.store.load(self._report_settings(each, attack)) is None]
+        reports = [methodcaller("report", defense, attack) for defense in missing]
+        self._make_at_once(self._missing_networks(missing), reports, "trainings and evaluations")
+
+    def _missing_networks(self, defenses: Iterable[Defense]) -> list[methodcaller]:
+        recipes = [self.recipes.classifier()]
+        recipes += [self.recipes.reformer(defense) for defense in defenses if defense != NO_REFORMER]
+        todo = [each for each in with_parents(recipes) if self.store.load(each.settings(self.data.fingerprint)) is None]
+        return [methodcaller("network", recipe) for recipe in longest_first(todo)]
+
+    def _make_at_once(self, networks: list[methodcaller], reports: list[methodcaller], label: str) -> None:
+        if self.device.type == "cuda":  # there the reports take a second each, and share the classifier
+            for_each_in_streams(lambda call: call(self), networks, label)
+        calls = networks + reports
+        processes = min(self.budget.processes or usable_cores(), len(calls))
+        is_standard = load_images(self.data.name).fingerprint == self.data.fingerprint
+        if self.device.type == "cpu" and is_standard and processes > 1:
+            tasks = [_Task(self.budget, self.data.name, self.seed, self.store, call) for call in calls]
+            for_each(_carry_out, tasks, f"{len(tasks)} {label}", processes)
 
     def _report_settings(self, defense: Defense, attack: FGSM) -> dict[str, object]:
         recipes = [self.recipes.classifier()]
@@ -233,8 +248,7 @@ class _Task:
     dataset: str
     seed: int
     store: Store
-    defense: Defense
-    attack: FGSM
+    call: methodcaller
 
 
 @cache
@@ -242,9 +256,8 @@ def _lab_of_worker(budget: Budget, dataset: str, seed: int, root: Path) -> Lab:
     return Lab(budget, load_images(dataset), seed, Store(root), torch.device("cpu"))
 
 
-def _make_report(task: _Task) -> None:
-    lab = _lab_of_worker(task.budget, task.dataset, task.seed, task.store.root)
-    lab.report(task.defense, task.attack)
+def _carry_out(task: _Task) -> None:
+    task.call(_lab_of_worker(task.budget, task.dataset, task.seed, task.store.root))
 
 
 def _at_most(wanted: int | None, images: LabeledImages) -> LabeledImages:

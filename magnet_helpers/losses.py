@@ -44,9 +44,9 @@ def add_noise(images: Tensor, noise_std: float, generator: torch.Generator) -> T
     Args:
         images: values in [0, 1].
         noise_std: standard deviation of the noise, in pixel units (the level in the paper's tables).
-        generator: CPU generator of the noise.
+        generator: generator of the noise, on the CPU or on the images' device.
     """
-    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+    noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=generator.device)
     return noise.to(images.device).mul_(noise_std).add_(images).clamp_(0, 1)
 
 

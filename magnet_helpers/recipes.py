@@ -3,8 +3,9 @@
 A recipe is data. `lab` carries it out, or loads what came of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import nn
 
@@ -14,13 +15,18 @@ from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import Defense
 from magnet_helpers.inference import apply_model
 from magnet_helpers.losses import ClassificationLoss, Loss
-from magnet_helpers.models import ConvAutoencoder, ConvClassifier, StackedAutoencoder
+from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier, StackedAutoencoder
 from magnet_helpers.seeds import derived_seed, initial_weights_from
 from magnet_helpers.training import TrainingConfig
 
 TRAINING_CODE = code_version(
-    "data", "seeds", "kernels", "fused", "models", "jacobian", "losses", "device", "inference", "training", "recipes"
+    *("data", "seeds", "kernels", "fused", "models", "jacobian", "losses"),
+    *("device", "inference", "cuda_graphs", "training", "recipes"),
 )
+
+# For `Recipe.work`: MNIST's training images, and a training step of each network beside one of the plain autoencoder.
+ALL_IMAGES = 55_000
+COST = {ConvAutoencoder: 1.0, ConvClassifier: 1.7, ContractiveAutoencoder: 3.0}
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,17 @@ class Recipe:
             "data": data_fingerprint,
             "code": TRAINING_CODE,
         }
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for recipes that give the same network from the same data."""
+        return repr(self.settings(""))
+
+    @cached_property
+    def work(self) -> float:
+        """Roughly how long it trains, in images that pass one autoencoder: it decides about the order of work only."""
+        passes = self.config.epochs * (self.images or ALL_IMAGES)
+        return passes * sum(COST.get(type(part), 0.0) for part in self.untrained().modules())
 
     def untrained(self) -> nn.Module:
         """Return the network with its initial weights, which the seed alone decides."""
@@ -108,6 +125,7 @@ class Recipes:
             learning_rate=budget.classifier_learning_rate,
             schedule=budget.classifier_schedule,
             seed=self.seed,
+            cpu_threads=1,
         )
         loss = ClassificationLoss()
         return Recipe("classifier", ConvClassifier, loss, budget.classifier_images, budget.validation_images, config)
@@ -150,6 +168,30 @@ class Recipes:
             part="joint training" if is_stack else "",
             parents=self.stages(defense) if is_stack else (),
         )
+
+
+def with_parents(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """Return the recipes and all that they start from, each once, parents first."""
+    found: dict[str, Recipe] = {}
+    for recipe in recipes:
+        for each in (*with_parents(recipe.parents), recipe):
+            found.setdefault(each.key, each)
+    return list(found.values())
+
+
+def longest_first(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Return the recipes in the order in which several workers should take them.
+
+    First comes what the longest chain of trainings waits for (the upward rank of Topcuoglu et al. 2002), so parents
+    come before what starts from them.
+    """
+    work = {recipe.key: recipe.work for recipe in recipes}
+    ranks = dict(work)
+    for recipe in reversed(with_parents(recipes)):  # children before parents
+        for parent in recipe.parents:
+            if recipe.key in ranks and parent.key in ranks:
+                ranks[parent.key] = max(ranks[parent.key], work[parent.key] + ranks[recipe.key])
+    return sorted(recipes, key=lambda recipe: -ranks[recipe.key])
 
 
 def start_from_parents(

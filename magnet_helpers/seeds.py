@@ -1,6 +1,7 @@
 """Random numbers: each purpose draws from a generator of its own.
 
-Generators live on the CPU, so that every device sees the same numbers, and nothing here touches PyTorch's global one.
+Generators live on the CPU, so that every device sees the same numbers; the noise of a training on CUDA alone is drawn
+there (`device.noise_device`). Nothing here touches PyTorch's global generator.
 """
 
 import hashlib
@@ -16,9 +17,9 @@ def derived_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def new_generator(seed: int, purpose: str) -> torch.Generator:
-    """Return a CPU generator for one purpose, for example `"noise, epoch 3"`."""
-    return torch.Generator().manual_seed(derived_seed(seed, purpose))
+def new_generator(seed: int, purpose: str, device: torch.device | None = None) -> torch.Generator:
+    """Return a generator for one purpose, for example `"noise, epoch 3"`, on the CPU or on `device`."""
+    return torch.Generator(device or "cpu").manual_seed(derived_seed(seed, purpose))
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """The training loop. It minimises any loss of any model and knows no autoencoder by name.
 
 Each epoch draws its order and its noise from generators derived from the seed and the epoch alone, so a training that
-was interrupted and goes on from its checkpoint ends with the same weights as one that was not.
+was interrupted and goes on from its checkpoint ends with the same weights as one that was not. What makes a step fast
+stands elsewhere: `fused` for CPUs, `cuda_graphs` for GPUs, `device` for precision.
 """
 
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from magnet_helpers.cuda_graphs import are_usable, captured
 from magnet_helpers.data import LabeledImages
-from magnet_helpers.device import choose_device, place
+from magnet_helpers.device import Precision, choose_device, noise_device, place, reduced_precision
 from magnet_helpers.inference import apply_model, frozen, is_constant
 from magnet_helpers.losses import Loss
-from magnet_helpers.seeds import new_generator
+from magnet_helpers.seeds import derived_seed, new_generator
 
 Schedule = Literal["constant", "linear", "linear tail"]
 VALIDATION_BATCH_SIZE = 250
@@ -51,6 +53,8 @@ class TrainingConfig:
         seed: fixes the order of the images and all noise.
         cpu_threads: threads of a training on the CPU (None: as many as PyTorch uses). The number of threads may decide
             about the last bit of a sum, so it belongs to what makes a training repeatable.
+        precision: of the products in forward and backward pass; weights and their updates are always float32.
+            `"auto"`: bfloat16 where the processor has instructions for it, else float32 (`device.reduced_precision`).
     """
 
     epochs: int
@@ -61,6 +65,7 @@ class TrainingConfig:
     schedule: Schedule = "constant"
     seed: int = 0
     cpu_threads: int | None = None
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate"):
@@ -68,6 +73,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, got {self.schedule!r}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}")
 
     def step_size(self, progress: float) -> float:
         """Return Adam's step size after a share `progress` in (0, 1) of all steps."""
@@ -145,13 +152,32 @@ def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mappin
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
-def _validation_loss(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, seed: int) -> float:
-    generator = new_generator(seed, "validation noise")
-    total = 0.0
+def _adam(model: nn.Module, config: TrainingConfig, device: torch.device) -> torch.optim.Adam:
+    # A graph reads the step size from the GPU's memory.
+    as_graph = are_usable(device)
+    rate = torch.tensor(config.learning_rate, device=device) if as_graph else config.learning_rate
+    return torch.optim.Adam(
+        model.parameters(), rate, config.betas, config.adam_epsilon, fused=True, capturable=as_graph
+    )
+
+
+def _set_step_size(optimizer: torch.optim.Optimizer, value: float) -> None:
+    (group,) = optimizer.param_groups
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(value)
+    else:
+        group["lr"] = value
+
+
+def _validation_loss(
+    model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, seed: int, noise_device: torch.device
+) -> float:
+    generator = new_generator(seed, "validation noise", noise_device)
+    total = torch.zeros((), device=images.device)
     with frozen(model), torch.no_grad():
         for some, their in zip(images.split(VALIDATION_BATCH_SIZE), labels.split(VALIDATION_BATCH_SIZE), strict=True):
-            total += loss(model, some, their, generator).item() * len(some)
-    return total / len(images)
+            total += loss(model, some, their, generator) * len(some)
+    return total.item() / len(images)
 
 
 def fit(
@@ -187,39 +213,48 @@ def fit(
     place(model, device)
     images, labels = train.images.to(device), train.labels.to(device)
     held_out, their = validation.images.to(device), validation.labels.to(device)
-    optimizer = torch.optim.Adam(
-        model.parameters(), config.learning_rate, config.betas, config.adam_epsilon, fused=True
-    )
+    optimizer = _adam(model, config, device)
     history = History()
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         tensors, epochs = saved
         _restore(model, optimizer, tensors)
         history = History(epochs)
+    noise = torch.Generator(noise_device(device))
+    total = torch.zeros((), device=device)
+
+    def eager(batch: Tensor) -> None:
+        with reduced_precision(device, config.precision):
+            value = loss(model, images[batch], labels[batch], noise)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        total.add_(value.detach(), alpha=len(batch))
+
+    step: Callable[[Tensor], None] = eager
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
-    steps, step = config.epochs * steps_per_epoch, len(history.epochs) * steps_per_epoch
+    steps, done = config.epochs * steps_per_epoch, len(history.epochs) * steps_per_epoch
     # A caller may be inside `torch.no_grad()`: training is not.
     with (
         torch.enable_grad(),
         _threads(config.cpu_threads),
-        tqdm(total=steps, initial=step, desc=label, leave=False) as bar,
+        tqdm(total=steps, initial=done, desc=label, leave=False) as bar,
     ):
+        if are_usable(device) and len(train) >= config.batch_size:
+            model.train()
+            step = captured(eager, lambda: _state(model, optimizer), images.new_zeros(config.batch_size).long(), noise)
         for epoch in range(len(history.epochs), config.epochs):
             started = time.perf_counter()
             model.train()
             order = torch.randperm(len(train), generator=new_generator(config.seed, f"order, epoch {epoch}"))
-            noise = new_generator(config.seed, f"noise, epoch {epoch}")
-            total = torch.zeros((), device=device)
+            noise.manual_seed(derived_seed(config.seed, f"noise, epoch {epoch}"))
+            total.zero_()
             for batch in order.to(device).split(config.batch_size):
-                value = loss(model, images[batch], labels[batch], noise)
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.param_groups[0]["lr"] = config.step_size((step + 0.5) / steps)
-                optimizer.step()
-                step += 1
-                total += value.detach() * len(batch)
+                _set_step_size(optimizer, config.step_size((done + 0.5) / steps))
+                step(batch)
+                done += 1
                 bar.update()
             training_loss = total.item() / len(train)
-            validation_loss = _validation_loss(model, loss, held_out, their, config.seed)
+            validation_loss = _validation_loss(model, loss, held_out, their, config.seed, noise.device)
             _check_finite(training_loss, validation_loss, epoch, label, config)
             seconds = time.perf_counter() - started
             record = Epoch(training_loss, validation_loss, seconds)

@@ -321,3 +321,19 @@ def test_no_false_torchvision_stays():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_gradients_and_answers_are_computed_in_full_precision(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, images):
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return images.flatten(1)[:, :10]
+
+    FGSM(0.1).perturb(Watching(), IMAGES)
+    predict(Watching(), IMAGES)
+    assert seen
+    assert not any(seen)
+    assert torch.backends.cudnn.allow_tf32

@@ -255,3 +255,30 @@ print([loop.py_func.__qualname__ for loop in loops if not loop.signatures])
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     # Nothing asks how the classifier changes along a direction.
     assert done.stdout.strip() == "['first_layer.<locals>.along']"
+
+
+@pytest.mark.parametrize("model", [ConvAutoencoder, ContractiveAutoencoder, ConvClassifier])
+def test_bfloat16_products_change_little(model):
+    torch.manual_seed(3)
+    network, images = model(), digits_like(n=16, dtype=torch.float32)
+    expected, expected_gradients = gradients(network, images, plainly)
+    with torch.autocast("cpu", torch.bfloat16):
+        got, got_gradients = gradients(network, images, plainly)
+    assert not torch.equal(got.float(), expected)
+    torch.testing.assert_close(got.float(), expected, rtol=0.02, atol=0.02)
+    for one, other in zip(got_gradients, expected_gradients, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.98
+
+
+def test_bfloat16_products_change_a_change_along_a_direction_little():
+    torch.manual_seed(3)
+    network, images = ContractiveAutoencoder(), digits_like(n=16, dtype=torch.float32)
+    directions = random(*images.shape, dtype=torch.float32).sign()
+    expected = network.encode_along(images, directions)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = network.encode_along(images, directions)
+    for one, other in zip(got, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert not torch.equal(one, other)
+        assert torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.99

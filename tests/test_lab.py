@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from operator import methodcaller
 
 import pytest
 import torch
@@ -66,6 +67,22 @@ def test_stacks_share_their_pretrained_stages(lab):
     lab.reformer(stacked(3, 0.3))
     new = {path.name for path in (lab.store.root / "network").iterdir() if path.is_dir()} - trained
     assert sorted(name.rsplit("-", 1)[0] for name in new) == ["DAE--noise-0-3-stage-3", "SDAE-3---noise-0-3"]
+
+
+def test_on_a_gpu_networks_are_trained_in_streams_and_reports_are_left_for_later(lab, monkeypatch):
+    called = []
+    monkeypatch.setattr(lab_module, "for_each_in_streams", lambda function, calls, label: called.extend(calls))
+    monkeypatch.setattr(lab_module, "for_each", no_training)
+    lab.device = torch.device("cuda")
+    lab.prepare([NO_REFORMER, denoising(0.3)])
+    lab.train([denoising(0.3)])
+    assert [type(each) for each in called] == [methodcaller] * 4
+    lab.device = torch.device("cpu")
+    for call in called[:2]:
+        call(lab)
+    monkeypatch.setattr(lab_module, "fit", no_training)
+    lab.reformer(denoising(0.3))
+    lab.classifier()
 
 
 def test_reports_are_those_of_evaluate_defense_and_are_kept(lab, monkeypatch):

@@ -3,7 +3,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from magnet_helpers.budget import SMOKE
 from magnet_helpers.data import load_images
 from magnet_helpers.defenses import denoising, stacked
 from magnet_helpers.lab import Lab
-from magnet_helpers.parallel import for_each, usable_cores
+from magnet_helpers.parallel import for_each, for_each_in_streams, usable_cores
 
 TINY = dataclasses.replace(
     SMOKE, classifier_images=32, autoencoder_images=32, validation_images=8, test_images=20, processes=2
@@ -47,6 +49,44 @@ def test_every_task_is_done_elsewhere_with_one_thread(tmp_path, monkeypatch):
 def test_the_first_failure_is_raised(tmp_path):
     with pytest.raises(ValueError, match="cannot do x"):
         for_each(fail, [tmp_path / "x"], "failing", 1)
+
+
+@pytest.fixture
+def streams(monkeypatch) -> list[str]:
+    """Imitate CUDA streams and return what happens to them."""
+    events = []
+
+    @contextmanager
+    def stream(name):
+        events.append(f"{name} begins in {threading.get_ident()}")
+        yield
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: f"stream of {threading.get_ident()}")
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: events.append("synchronised"))
+    return events
+
+
+def test_every_task_has_a_stream_of_its_own_and_waits_for_it(streams):
+    together = threading.Barrier(3, timeout=60)  # passed only if three tasks run at once
+    done = []
+
+    def work(task):
+        together.wait()
+        done.append(task)
+
+    for_each_in_streams(work, [1, 2, 3], "working")
+    assert sorted(done) == [1, 2, 3]
+    threads = [event.split() for event in streams if event != "synchronised"]
+    assert len({words[2] for words in threads}) == 3
+    assert all(words[2] == words[-1] for words in threads), "a stream belongs to the thread that uses it"
+    assert streams.count("synchronised") == 3
+
+
+def test_the_first_failure_in_a_stream_is_raised(streams):
+    with pytest.raises(ValueError, match="cannot do x"):
+        for_each_in_streams(fail, [Path("x"), Path("y")], "failing")
+    for_each_in_streams(fail, [], "nothing")
 
 
 def test_usable_cores():

@@ -10,7 +10,7 @@ from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import VANILLA, contractive, denoising, stacked
 from magnet_helpers.losses import ClassificationLoss, ContractiveLoss, DenoisingLoss, ReconstructionLoss
 from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier, StackedAutoencoder
-from magnet_helpers.recipes import Recipes, start_from_parents
+from magnet_helpers.recipes import Recipes, longest_first, start_from_parents, with_parents
 
 TRAIN, VALIDATION = tiny_images(5), tiny_images(3, seed=1)
 RECIPES = Recipes(PAPER, seed=0)
@@ -117,6 +117,35 @@ def test_each_training_of_a_stack_has_its_own_seed():
     recipe = RECIPES.reformer(stacked(3, 0.4))
     seeds = [recipe.config.seed, *(stage.config.seed for stage in recipe.parents)]
     assert len(set(seeds)) == 4
+
+
+# ---- the order of work
+
+
+def test_each_training_is_listed_once_behind_its_parents():
+    listed = with_parents([RECIPES.reformer(stacked(size, 0.4)) for size in (3, 2)])
+    names = [recipe.name for recipe in listed]
+    assert names == [
+        *("DAE, noise 0.4", "DAE, noise 0.4 stage 2", "DAE, noise 0.4 stage 3"),
+        *("SDAE(3), noise 0.4", "SDAE(2), noise 0.4"),
+    ]
+
+
+def test_the_longest_chain_is_trained_first():
+    short, chain = RECIPES.reformer(VANILLA), with_parents([RECIPES.reformer(stacked(2, 0.4))])
+    ordered = longest_first([short, *reversed(chain)])
+    assert [recipe.name for recipe in ordered] == [*(recipe.name for recipe in chain), "vanilla AE"]
+    # Of the chain only what is still to be trained counts: 20 epochs of two stages beside 20 of one and of three.
+    rest = [RECIPES.reformer(contractive(0.0)), short, chain[-1]]
+    assert [recipe.name for recipe in longest_first(rest)] == ["CAE, λ = 0", "SDAE(2), noise 0.4", "vanilla AE"]
+    assert longest_first([]) == []
+
+
+def test_work_counts_images_epochs_and_networks():
+    fast = Recipes(FAST, seed=0)
+    work = {d: fast.reformer(d).work for d in (VANILLA, stacked(2, 0.4), stacked(3, 0.4))}
+    assert list(work.values()) == [12 * 5000, 3 * 5000 * 2, 3 * 5000 * 3]
+    assert RECIPES.reformer(VANILLA).work == 20 * 55_000
 
 
 def test_a_stack_starts_from_its_pretrained_stages():

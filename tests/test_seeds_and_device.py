@@ -3,7 +3,15 @@ import torch
 from tiny import equal, tiny_images, weights
 from torch import nn
 
-from magnet_helpers.device import choose_device, device_of, place
+from magnet_helpers.device import (
+    choose_device,
+    device_of,
+    full_precision,
+    multiplies_bfloat16,
+    noise_device,
+    place,
+    reduced_precision,
+)
 from magnet_helpers.models import ConvAutoencoder
 from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator
 
@@ -129,3 +137,60 @@ def test_placing_a_model_changes_its_layout_and_no_value():
     assert model.encoder[3].weight.is_contiguous(memory_format=torch.channels_last)
     assert not model.encoder[3].weight.is_contiguous()
     torch.testing.assert_close(model(images).detach(), outputs, rtol=1e-5, atol=1e-6)
+
+
+def test_noise_is_drawn_on_the_cpu_but_for_cuda():
+    drawn = {name: noise_device(torch.device(name)) for name in ("cpu", "mps", "cuda", "cuda:1")}
+    assert {name: str(device) for name, device in drawn.items()} == {
+        "cpu": "cpu",
+        "mps": "cpu",
+        "cuda": "cuda",
+        "cuda:1": "cuda:1",
+    }
+
+
+# ---- precision
+
+
+@pytest.mark.parametrize(("feature", "expected"), [("amx_bf16", True), ("avx512_bf16", True), ("avx512_f", False)])
+def test_bfloat16_needs_instructions_of_its_own(monkeypatch, feature, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, feature: True})
+    assert multiplies_bfloat16() is expected
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "in_hardware", "expected"),
+    [
+        ("cpu", "auto", True, torch.bfloat16),
+        ("cpu", "auto", False, torch.float32),
+        ("cpu", "float32", True, torch.float32),
+        ("cpu", "bfloat16", False, torch.bfloat16),
+    ],
+)
+def test_the_precision_of_products(monkeypatch, device, precision, in_hardware, expected):
+    monkeypatch.setattr("magnet_helpers.device.multiplies_bfloat16", lambda: in_hardware)
+    one = torch.ones(2, 2)
+    with reduced_precision(torch.device(device), precision):
+        assert (one @ one).dtype == expected
+    assert (one @ one).dtype == torch.float32
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+@pytest.mark.filterwarnings("error")
+def test_a_gpu_keeps_to_its_own_default(monkeypatch, device):
+    monkeypatch.setattr("magnet_helpers.device.multiplies_bfloat16", lambda: True)
+    with reduced_precision(torch.device(device), "auto"):
+        assert not torch.is_autocast_enabled(device)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_full_precision_puts_back_what_was(monkeypatch, before):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
+
+    def fail():
+        assert not torch.backends.cudnn.allow_tf32
+        raise KeyError
+
+    with pytest.raises(KeyError), full_precision():
+        fail()
+    assert torch.backends.cudnn.allow_tf32 is before

@@ -103,7 +103,7 @@ def test_the_defaults_are_the_papers():
     assert config == TrainingConfig(epochs=20)
     assert repr(config) == (
         "TrainingConfig(epochs=20, batch_size=64, learning_rate=0.001, betas=(0.9, 0.999), adam_epsilon=1e-07, "
-        "schedule='constant', seed=0, cpu_threads=None)"
+        "schedule='constant', seed=0, cpu_threads=None, precision='auto')"
     )
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.epochs = 3
