@@ -2,6 +2,7 @@
 BUDGET ?= fast
 DATASET ?= auto
 SEED ?= 0
+DEVICE ?= cpu
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -12,7 +13,7 @@ READY := $(VENV)/.ready
 
 help:  ## list what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits SEED=0"
+	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits SEED=0; of make bench: DEVICE=cpu|cuda"
 
 setup: $(READY)  ## create .venv and install everything, once
 
@@ -55,7 +56,7 @@ notebooks: $(READY)  ## rebuild notebooks/*.ipynb from notebooks/source/ and exe
 	$(RUN) -m magnet_helpers notebooks
 
 bench: $(READY)  ## measure the speed beside a textbook's loop and other libraries
-	TQDM_DISABLE=1 $(RUN) -m benchmarks
+	TQDM_DISABLE=1 $(RUN) -m benchmarks --device $(DEVICE) $(if $(filter cuda%,$(DEVICE)),--rounds 3 --full)
 
 clean:  ## remove build/ (trained networks too) and .venv
 	rm -rf build $(VENV)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import attacks, growth, penalty, protocol, training
+from benchmarks import attacks, growth, penalty, precision, protocol, training
 from magnet_helpers.artifacts import write_json, write_text
-from magnet_helpers.device import choose_device
+from magnet_helpers.budget import BUDGETS, FAST
 from magnet_helpers.parallel import usable_cores
 from magnet_helpers.workspace import workspace
 
@@ -44,54 +44,55 @@ def main() -> None:
     """Run the benchmarks."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (default 5)")
-    parser.add_argument("--images", type=int, default=1536, help="training images of a measured epoch (default 1536)")
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="default: everything")
-    parser.add_argument("--full", action="store_true", help="really run the paper's protocol, for hours")
+    parser.add_argument("--images", type=int, help="training images of a measured epoch (default 1536, on CUDA 12800)")
+    parser.add_argument("--only", choices=(*PARTS, "precision"), nargs="+", default=PARTS, help=f"default: {PARTS}")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default), cuda or mps")
+    parser.add_argument("--budget", choices=BUDGETS, default=FAST.name, help="of the precision part (default fast)")
+    parser.add_argument("--full", action="store_true", help="really run the paper's protocol: hours on a CPU")
     options = parser.parse_args()
-    results: dict[str, object] = {
-        "machine": {
-            "processor": processor(),
-            "cores": usable_cores(),
-            "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""),
-        },
-        "rounds": options.rounds,
-        "images": options.images,
-        "batch_size": training.BATCH_SIZE,
+    device = options.device
+    count = options.images or (12_800 if device.type == "cuda" else 1536)
+    machine = {
+        "processor": processor(),
+        "cores": usable_cores(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""),
     }
     wanted = set(options.only) | ({"training", "attacks"} if "protocol" in options.only else set())
     parts: dict[str, list[dict[str, object]]] = {}
     if "training" in wanted:
-        parts["training, images per second"] = training.measure(options.rounds, options.images, say)
+        parts["training, images per second"] = training.measure(options.rounds, count, device, say)
     if "penalty" in wanted:
-        parts["the Jacobian penalty"] = penalty.measure(options.rounds, say)
+        parts["the Jacobian penalty"] = penalty.measure(options.rounds, device, say)
     if "attacks" in wanted:
-        parts["attacks, white box"] = attacks.measure(options.rounds, options.images, say)
+        parts["attacks, white box"] = attacks.measure(options.rounds, count, device, say)
     if "growth" in wanted:
-        parts["cost as the work grows"] = growth.measure(options.rounds, options.images, say)
+        parts["cost as the work grows"] = growth.measure(options.rounds, count, device, say)
+    if "precision" in wanted:
+        parts["accuracy in both precisions, %"] = precision.measure(options.budget, device, say)
     if "protocol" in wanted:
         trained, attacked = parts["training, images per second"], parts["attacks, white box"]
-        rates = {
-            str(row["case"]): float(str(row["ours" if row["case"] == "classifier" else "ours_on_each_core"]))
-            for row in trained
-        }
+        rates = {str(row["case"]): float(str(row["ours_several_at_once"])) for row in trained}
         minutes = protocol.project(rates, float(str(attacked[0]["images_per_second"])))
         parts["the paper's protocol for one seed, minutes projected from these rates"] = [
             {"part": part, "minutes": round(value, 1)} for part, value in minutes.items()
         ]
     text = "\n".join(f"## {name[0].upper()}{name[1:]}\n\n{table(rows)}" for name, rows in parts.items())
-    machine = f"{processor()}, {usable_cores()} cores, torch {torch.__version__}"
-    note = f"Medians of {options.rounds} interleaved rounds. Training: {options.images:,} images, batch "
-    note += f"{training.BATCH_SIZE}. {machine}."
+    note = f"Medians of {options.rounds} interleaved rounds. Training: {count:,} images, batch {training.BATCH_SIZE}. "
+    note += f"{machine['processor']}, {machine['cores']} cores, {machine['device']}, torch {machine['torch']}."
     folder = workspace() / "build" / "benchmarks"
-    write_json(folder / "benchmarks.json", {**results, **parts})
+    settings = {"machine": machine, "rounds": options.rounds, "images": count, "batch_size": training.BATCH_SIZE}
+    write_json(folder / "benchmarks.json", {**settings, **parts})
     write_text(folder / "benchmarks.md", f"{text}\n{note}\n")
     print(f"{text}\n{note}\n\n{folder}/benchmarks.md and .json")
     if options.full:
-        write_json(folder / "protocol.json", protocol.run(0, choose_device()))
-        print(f"{folder}/protocol.json")
+        say("protocol: the paper's, one seed")
+        result = protocol.run(0, device)
+        write_json(folder / "protocol.json", result)
+        print(f"the paper's protocol, one seed: {result['seconds']} s, see {folder}/protocol.json")
 
 
 if __name__ == "__main__":

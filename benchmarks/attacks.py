@@ -34,7 +34,7 @@ def _by_advertorch(model: nn.Module, images: Tensor, labels: Tensor, steps: int)
 
 
 def _by_foolbox(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
-    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
     attack = (
         foolbox.attacks.LinfFastGradientAttack()
         if steps == 1
@@ -46,7 +46,12 @@ def _by_foolbox(model: nn.Module, images: Tensor, labels: Tensor, steps: int) ->
 
 def _by_art(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
     classifier = PyTorchClassifier(
-        model=model, loss=nn.CrossEntropyLoss(), input_shape=(1, 28, 28), nb_classes=10, clip_values=(0, 1)
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(1, 28, 28),
+        nb_classes=10,
+        clip_values=(0, 1),
+        device_type="gpu" if images.device.type == "cuda" else "cpu",
     )
     attack = (
         FastGradientMethod(classifier, eps=EPSILON, batch_size=len(images))
@@ -55,7 +60,7 @@ def _by_art(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Ten
             classifier, eps=EPSILON, eps_step=STEP_SIZE, max_iter=steps, batch_size=len(images), verbose=False
         )
     )
-    return torch.from_numpy(attack.generate(x=images.numpy(), y=np.asarray(labels)))
+    return torch.from_numpy(attack.generate(x=images.cpu().numpy(), y=np.asarray(labels.cpu())))
 
 
 def _ours(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
@@ -71,27 +76,28 @@ WAYS: dict[str, Callable[[nn.Module, Tensor, Tensor, int], Tensor]] = {
 }
 
 
-def measure(rounds: int, count: int, report: Callable[[str], None]) -> list[dict[str, object]]:
+def measure(rounds: int, count: int, device: torch.device, report: Callable[[str], None]) -> list[dict[str, object]]:
     """Measure FGSM and PGD in every way and return one row for each.
 
     Args:
         rounds: how often each is measured, in turn.
         count: images of an FGSM; a PGD, which is 40 times the work, gets an eighth of them.
+        device: where the model and the images are. The time ends with the adversarial images on the CPU.
         report: told what is being measured.
     """
     torch.manual_seed(0)
-    model = ReformedClassifier(ConvAutoencoder(), ConvClassifier()).eval()
+    model = ReformedClassifier(ConvAutoencoder(), ConvClassifier()).eval().to(device)
     rows = []
     for name, steps, n in (("FGSM", 1, count), (f"PGD, {STEPS} steps", STEPS, max(count // 8, 1))):
         report(f"attacks: {name}")
-        images = images_and_labels(n).images
-        labels = predict(model, images)
+        images = images_and_labels(n).images.to(device)
+        labels = predict(model, images).to(device)
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
         made: dict[str, Tensor] = {}
         for number in range(rounds + 1):
             for way, make in WAYS.items():
                 started = time.perf_counter()
-                made[way] = make(model, images, labels, steps).detach()
+                made[way] = make(model, images, labels, steps).detach().cpu()
                 if number > 0:  # the first round compiles, and warms up
                     seconds[way].append(time.perf_counter() - started)
         model.requires_grad_(True)

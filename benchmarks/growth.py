@@ -20,23 +20,24 @@ FACTORS = (1, 2, 4)
 Size = tuple[int, int, int]
 
 
-def _train(images: int, depth: int, batch_size: int) -> tuple[float, float]:
+def _train(images: int, depth: int, batch_size: int, device: torch.device) -> tuple[float, float]:
     """Train once to warm up and once to measure; return the seconds of that and the peak memory in megabytes."""
     warnings.simplefilter("ignore", CollapseWarning)  # of networks that learn random images
     data = images_and_labels(images)
     model = StackedAutoencoder([ConvAutoencoder() for _ in range(depth)])
     for some in (data.first(batch_size), data):
         config = TrainingConfig(1, batch_size=batch_size, cpu_threads=1)
-        seconds = fit(model, DenoisingLoss(0.3), some, data.first(64), config, device=torch.device("cpu")).seconds
-    return seconds, peak_megabytes()
+        seconds = fit(model, DenoisingLoss(0.3), some, data.first(64), config, device=device).seconds
+    return seconds, peak_megabytes(device)
 
 
-def measure(rounds: int, count: int, report: Callable[[str], None]) -> list[dict[str, object]]:
+def measure(rounds: int, count: int, device: torch.device, report: Callable[[str], None]) -> list[dict[str, object]]:
     """Measure 1, 2 and 4 times the images, the depth and the batch, and return one row for each.
 
     Args:
         rounds: how often each is measured, in turn.
         count: images of an epoch, to begin with.
+        device: where everything is trained, and whose memory is counted.
         report: told what is being measured.
     """
     sizes = sizes_from(count)
@@ -45,7 +46,7 @@ def measure(rounds: int, count: int, report: Callable[[str], None]) -> list[dict
         report(f"growth: round {number + 1} of {rounds}")
         for size in dict.fromkeys(size for some in sizes.values() for size in some):
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                found.setdefault(size, []).append(pool.submit(_train, *size).result())
+                found.setdefault(size, []).append(pool.submit(_train, *size, device).result())
     return rows_of(sizes, found)
 
 

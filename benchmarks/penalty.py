@@ -15,7 +15,7 @@ from torch.func import jacfwd, jacrev, jvp
 
 from benchmarks import textbook
 from benchmarks.memory import forget_peak, peak_megabytes
-from benchmarks.training import BATCH_SIZE, images_and_labels
+from benchmarks.training import BATCH_SIZE, images_and_labels, synchronize
 from magnet_helpers import ContractiveAutoencoder, ContractiveLoss, ReconstructionLoss
 from magnet_helpers.losses import squared_error
 
@@ -28,22 +28,22 @@ def _plain(model: ContractiveAutoencoder, images: Tensor) -> Tensor:
 
 
 def _ours(model: ContractiveAutoencoder, images: Tensor) -> Tensor:
-    return ContractiveLoss(WEIGHT)(model, images, images, torch.Generator())
+    return ContractiveLoss(WEIGHT)(model, images, images, torch.Generator(images.device))
 
 
 def _forward_mode(model: ContractiveAutoencoder, images: Tensor) -> Tensor:
-    signs = torch.randint(0, 2, images.shape) * 2.0 - 1
+    signs = torch.randint(0, 2, images.shape, device=images.device) * 2.0 - 1
     codes, products = jvp(model.encode, (images,), (signs,))[:2]
     return (squared_error(images, model.decode(codes)) + WEIGHT * products.square().sum(dim=1)).mean()
 
 
 def _double_backward(_: ContractiveAutoencoder, images: Tensor) -> Tensor:
-    return textbook.contraction(_textbook_model(), images, images)
+    return textbook.contraction(_textbook_model(images.device), images, images)
 
 
-def _textbook_model() -> torch.nn.Module:
+def _textbook_model(device: torch.device) -> torch.nn.Module:
     if not _MADE:
-        _MADE.append(textbook.contractive_autoencoder())
+        _MADE.append(textbook.contractive_autoencoder().to(device))
     return _MADE[0]
 
 
@@ -78,13 +78,13 @@ NORMS: dict[str, Callable[[ContractiveAutoencoder, Tensor], Tensor]] = {
 }
 
 
-def _run(kind: str, way: str, repeats: int) -> tuple[list[float], float, list[float]]:
+def _run(kind: str, way: str, repeats: int, device: torch.device) -> tuple[list[float], float, list[float]]:
     """Return the seconds of each repeat, the megabytes above those before the first, and what came out."""
     torch.manual_seed(0)
-    model = ContractiveAutoencoder()
-    images = images_and_labels(BATCH_SIZE if kind == "step" else EXACT_IMAGES).images
-    forget_peak()
-    before, seconds = peak_megabytes(), []
+    model = ContractiveAutoencoder().to(device)
+    images = images_and_labels(BATCH_SIZE if kind == "step" else EXACT_IMAGES).images.to(device)
+    forget_peak(device)
+    before, seconds = peak_megabytes(device), []
     for _ in range(repeats + 1):
         started = time.perf_counter()
         if kind == "step":
@@ -92,15 +92,17 @@ def _run(kind: str, way: str, repeats: int) -> tuple[list[float], float, list[fl
             value.backward()
         else:
             value = NORMS[way](model, images)
+        synchronize(device)
         seconds.append(time.perf_counter() - started)
-    return seconds[1:], peak_megabytes() - before, value.detach().flatten().tolist()
+    return seconds[1:], peak_megabytes(device) - before, value.detach().flatten().tolist()
 
 
-def measure(rounds: int, report: Callable[[str], None]) -> list[dict[str, object]]:
+def measure(rounds: int, device: torch.device, report: Callable[[str], None]) -> list[dict[str, object]]:
     """Measure every way and return one row for each; a way that runs out of memory says so.
 
     Args:
         rounds: how often each way gets a process of its own, in turn.
+        device: where everything is computed.
         report: told what is being measured.
     """
     ways = [("step", way, 10) for way in STEPS] + [("exact norm", way, 1) for way in NORMS]
@@ -113,7 +115,9 @@ def measure(rounds: int, report: Callable[[str], None]) -> list[dict[str, object
             if (kind, way) in memory or number == 0:
                 with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                     try:
-                        some, memory[kind, way], values[kind, way] = pool.submit(_run, kind, way, repeats).result()
+                        some, memory[kind, way], values[kind, way] = pool.submit(
+                            _run, kind, way, repeats, device
+                        ).result()
                     except Exception:  # killed for memory, or refused it
                         continue
                 seconds[kind, way].append(statistics.median(some))

@@ -66,19 +66,20 @@ def contraction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Reconstruction and 1e-3 times ‖vᵀJ‖² for one random v of ±1: the penalty by two backward passes."""
     images = images.clone().requires_grad_()
     codes = model[0](images)
-    signs = torch.randint(0, 2, codes.shape) * 2.0 - 1
+    signs = torch.randint(0, 2, codes.shape, device=codes.device) * 2.0 - 1
     (product,) = torch.autograd.grad(codes, images, signs, create_graph=True)
     error = (model[1](codes) - images).square().sum(dim=(1, 2, 3)).mean()
     return error + 1e-3 * product.square().sum(dim=(1, 2, 3)).mean()
 
 
-def train(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, batch_size: int) -> float:
+def train(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, batch_size: int, device: torch.device) -> float:
     """Train for one epoch and return its seconds."""
+    model = model.to(device)
     loader = DataLoader(TensorDataset(images, labels), batch_size=batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters())
     started, total = time.perf_counter(), 0.0
     for some, their in loader:
-        value = loss(model, some, their)
+        value = loss(model, some.to(device), their.to(device))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

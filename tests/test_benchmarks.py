@@ -7,11 +7,21 @@ import pytest
 import torch
 from tiny import equal
 
-from benchmarks import attacks, growth, penalty, protocol, textbook
-from benchmarks.memory import forget_peak, peak_megabytes
+from benchmarks import attacks, growth, penalty, precision, protocol, textbook
+from benchmarks.memory import CPU, forget_peak, peak_megabytes
 from benchmarks.training import BATCH_SIZE, CASES, images_and_labels, operations_per_image
-from magnet_helpers import ConvAutoencoder, ConvClassifier, ReformedClassifier, predict
+from magnet_helpers import (
+    NO_REFORMER,
+    ConvAutoencoder,
+    ConvClassifier,
+    ReformedClassifier,
+    denoising,
+    predict,
+    stacked,
+)
+from magnet_helpers.budget import SMOKE
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss
+from magnet_helpers.recipes import Recipes, with_parents
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -45,7 +55,7 @@ def test_the_textbooks_loss_is_ours(case):
 def test_training_by_the_textbook_changes_the_weights():
     model, data = textbook.autoencoder(), images_and_labels(8)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert textbook.train(model, textbook.denoising, data.images, data.labels, 4) > 0
+    assert textbook.train(model, textbook.denoising, data.images, data.labels, 4, CPU) > 0
     assert not equal(before, model.state_dict())
 
 
@@ -68,14 +78,14 @@ def test_every_library_makes_the_same_images():
 
 
 def test_every_way_of_the_exact_norm_gives_the_same():
-    norms = [penalty._run("exact norm", way, 0)[2] for way in ("ours", "jacrev")]
+    norms = [penalty._run("exact norm", way, 0, CPU)[2] for way in ("ours", "jacrev")]
     assert len(norms[0]) == penalty.EXACT_IMAGES
     assert norms[0] == pytest.approx(norms[1], rel=1e-5)
 
 
 def test_every_way_of_the_step_has_about_the_same_loss():
     """Each draws its own directions. The textbook's network starts from other weights: it is tested above."""
-    plain, ours, theirs = (penalty._run("step", way, 0)[2][0] for way in ("no penalty", "ours", "torch.func.jvp"))
+    plain, ours, theirs = (penalty._run("step", way, 0, CPU)[2][0] for way in ("no penalty", "ours", "torch.func.jvp"))
     assert ours - plain == pytest.approx(theirs - plain, rel=0.1)
     assert ours > plain
 
@@ -93,6 +103,49 @@ def test_the_protocol_is_the_papers():
     assert minutes["all"] == pytest.approx(sum(minutes[case] for case in cases) + 23 * 10 / 60)
 
 
+def counts(*correct):
+    return [{"DAE": {name: {"correct": each, "total": 200} for name in precision.SETTINGS}} for each in correct]
+
+
+def test_precisions_agree_if_they_differ_by_no_more_than_the_seeds():
+    rows = precision.compare(counts(100, 110, 120), counts(120, 130, 140))
+    assert [row["agree"] for row in rows] == ["yes"] * 3
+    assert rows[0] == {
+        "defence": "DAE",
+        "setting": "clean",
+        "float32": "50.0 55.0 60.0",
+        "reduced": "60.0 65.0 70.0",
+        "difference": 10.0,
+        "spread": 10.0,
+        "agree": "yes",
+    }
+    assert precision.compare(counts(100, 110, 120), counts(80, 90, 97))[0]["agree"] == "no"
+
+
+def test_every_training_of_a_stack_is_in_the_wanted_precision():
+    recipes = Recipes(SMOKE, 0)
+    recipe = precision.with_precision(recipes.reformer(stacked(3, 0.4)), "bfloat16")
+    assert [each.config.precision for each in with_parents([recipe])] == ["bfloat16"] * 4
+    assert not {each.key for each in with_parents([recipe])} & {
+        each.key for each in with_parents([recipes.reformer(stacked(3, 0.4))])
+    }
+
+
+def test_a_seed_in_one_precision_is_kept_and_not_done_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    monkeypatch.setenv("MAGNET_DATASET", "digits")
+    monkeypatch.setattr(precision, "SEEDS", (0,))
+    monkeypatch.setattr(precision, "DEFENSES", (NO_REFORMER, denoising(0.4)))
+    monkeypatch.setattr(precision, "for_each", lambda function, tasks, *_: [function(task) for task in tasks])
+    rows = precision.measure("smoke", CPU, lambda _: None)
+    assert [(row["defence"], row["setting"]) for row in rows[:3]] == [
+        ("no reformer", setting) for setting in precision.SETTINGS
+    ]
+    assert len(rows) == 6
+    monkeypatch.setattr(precision, "carry_out", None)
+    assert precision.measure("smoke", CPU, lambda _: None) == rows
+
+
 def test_growth_compares_each_size_with_the_first_of_its_round():
     sizes = growth.sizes_from(100)
     assert sizes["depth"] == [(100, 1, 64), (100, 2, 64), (100, 4, 64)]
@@ -104,7 +157,7 @@ def test_growth_compares_each_size_with_the_first_of_its_round():
 
 
 def test_growth_measures_a_training():
-    seconds, megabytes = growth._train(64, 2, 32)
+    seconds, megabytes = growth._train(64, 2, 32, CPU)
     assert seconds > 0
     assert megabytes > 50
 

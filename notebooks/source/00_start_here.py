@@ -36,12 +36,14 @@ images, labels = lab.examples.images, lab.examples.labels
 print(tuple(images.shape), labels.tolist())
 
 # %% [markdown]
-# The classifier is the paper's: two convolutions and two dense layers. Lesson 01 looks inside. `lab.classifier()` trains it
-# on the first call and loads it ever after.
+# The classifier is the paper's: two convolutions and two dense layers. Lesson 01 looks inside. Its training is the longest of all and
+# keeps one processor core busy. So `lab.train` lets the other cores train reformers that lessons 00 to 04 need. What is trained is
+# kept: `lab.classifier()` only loads it.
 
 # %%
-from magnet_helpers import evaluate_accuracy, predict
+from magnet_helpers import NOISE_LEVELS, VANILLA, denoising, evaluate_accuracy, predict, stacked
 
+lab.train([VANILLA, *(denoising(noise_std) for noise_std in NOISE_LEVELS), stacked(3, 0.4)])
 classifier = lab.classifier()
 print("answers:", predict(classifier, images).tolist())
 print("accuracy in % [95 % interval]:", evaluate_accuracy(classifier, lab.test))
@@ -119,7 +121,7 @@ show_figure(
 
 # %%
 import torch
-from magnet_helpers import ReformedClassifier, denoising
+from magnet_helpers import ReformedClassifier
 
 reformer = lab.reformer(denoising(0.3))
 with torch.no_grad():

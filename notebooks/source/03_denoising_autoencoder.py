@@ -75,7 +75,7 @@ assert torch.allclose(loss_by_hand, loss_by_helper)
 # curves.) **Expect** a higher loss than there: some of what the noise destroyed
 # cannot be guessed.
 #
-# `lab.prepare` trains and evaluates several networks at once, one on each core. Those that are there already it leaves alone.
+# `lab.prepare` trains and evaluates several networks at once, one on each core. What is there already (from lesson 00), it leaves alone.
 
 # %%
 from magnet_helpers import NOISE_LEVELS, VANILLA, denoising, plot_history
