@@ -8,6 +8,7 @@ import hashlib
 import os
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ class LabeledImages:
 
     images: Tensor
     labels: Tensor
+    CHANNELS: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
@@ -45,10 +47,10 @@ class LabeledImages:
                 f"images must be torch.float32, got {self.images.dtype}: use images.float(), "
                 "and divide by 255 if they hold 0-255."
             )
-        if len(shape) != 4 or shape[1:] != (1, 28, 28) or shape[0] == 0:
+        if len(shape) != 4 or shape[1:] != (self.CHANNELS, 28, 28) or shape[0] == 0:
             raise DataError(
-                f"images must have shape (N, 1, 28, 28) with N at least 1, got {shape}: reshape "
-                "them, with one channel after the number of images."
+                f"images must have shape (N, {self.CHANNELS}, 28, 28) with N at least 1, got {shape}: reshape "
+                f"them, with {self.CHANNELS} channel(s) after the number of images."
             )
         if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
             raise DataError(
@@ -101,6 +103,12 @@ class LabeledImages:
         self.first(n)
         indices = torch.arange(n) * len(self) // n
         return _chosen(self, indices)
+
+
+class PairedImages(LabeledImages):
+    """Clean images, each with its corrupted version as a second channel: `images` is (N, 2, 28, 28)."""
+
+    CHANNELS = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,26 @@
 """MagNet's reformer in front of a classifier, and the names of the defences that the course compares."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from magnet_helpers.losses import ContractiveLoss, DenoisingLoss, Loss, ReconstructionLoss
-from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, StackedAutoencoder
+from magnet_helpers.losses import (
+    ContractiveLoss,
+    DenoisingLoss,
+    DenseLayerContractiveLoss,
+    FixedNoiseLoss,
+    Loss,
+    PublishedContractiveLoss,
+    ReconstructionLoss,
+)
+from magnet_helpers.models import (
+    ContractiveAutoencoder,
+    ConvAutoencoder,
+    PublishedContractiveAutoencoder,
+    StackedAutoencoder,
+    restart_like_keras,
+)
 
 Family = Literal["none", "vanilla", "denoising", "stacked_denoising", "contractive"]
 
@@ -26,6 +40,42 @@ class ReformedClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
+class Variant:
+    """Where a defence departs from the paper's text, most of it towards the author's program.
+
+    Args:
+        noise: `"fresh"` in every batch, or `"fixed"`: drawn once, before the training.
+        decoder_width: filters of the first transposed convolution. The paper says 32, the program has 64.
+        stage_inputs: a later stage of a stack learns from what the stages before it make of `"clean"` images (the
+            paper's text) or of `"noisy"` ones (the program).
+        penalty: of a contractive autoencoder: the whole encoder's `"jacobian"` (the text), that of the dense layer
+            alone (`"dense layer"`), or the `"published"` one of the program.
+        start: initial weights: `"ours"` (see `models.START_BIAS`) or Keras' defaults (`"keras"`).
+    """
+
+    noise: Literal["fresh", "fixed"] = "fresh"
+    decoder_width: int = 32
+    stage_inputs: Literal["clean", "noisy"] = "clean"
+    penalty: Literal["jacobian", "dense layer", "published"] = "jacobian"
+    start: Literal["ours", "keras"] = "ours"
+
+    @property
+    def label(self) -> str:
+        """What departs, in words, each with a comma before it; empty if nothing does."""
+        words = {
+            "noise": f"{self.noise} noise",
+            "decoder_width": f"decoder {self.decoder_width} wide",
+            "stage_inputs": f"stages on {self.stage_inputs} images",
+            "penalty": f"{self.penalty} penalty",
+            "start": "Keras' start",
+        }
+        return "".join(f", {words[each.name]}" for each in fields(self) if getattr(self, each.name) != each.default)
+
+
+PAPERS_TEXT = Variant()
+
+
+@dataclass(frozen=True)
 class Defense:
     """A defence by name and setting; `loss` and `build` say how its reformer comes about.
 
@@ -34,27 +84,34 @@ class Defense:
         noise_std: noise of a (stacked) denoising autoencoder's training, in pixel units; else None.
         n_stacks: autoencoders in a row (0 without a reformer).
         penalty_weight: λ of a contractive autoencoder; else None.
+        variant: where it departs from the paper's text.
     """
 
     family: Family
     noise_std: float | None = None
     n_stacks: int = 1
     penalty_weight: float | None = None
+    variant: Variant = PAPERS_TEXT
 
     @property
     def label(self) -> str:
         """The name in tables and figures, for example `"SDAE(2), noise 0.4"`."""
         match self.family:
             case "none":
-                return "no reformer"
+                name = "no reformer"
             case "vanilla":
-                return "vanilla AE"
+                name = "vanilla AE"
             case "denoising":
-                return f"DAE, noise {self.noise_std:g}"
+                name = f"DAE, noise {self.noise_std:.3g}"
             case "stacked_denoising":
-                return f"SDAE({self.n_stacks}), noise {self.noise_std:g}"
+                name = f"SDAE({self.n_stacks}), noise {self.noise_std:.3g}"
             case "contractive":
-                return f"CAE, λ = {self.penalty_weight:g}"
+                name = f"CAE, λ = {self.penalty_weight:g}"
+        return name + self.variant.label
+
+    def but(self, **changes: Any) -> "Defense":
+        """Return this defence with another `Variant`, for example `denoising(0.4).but(noise="fixed")`."""
+        return replace(self, variant=replace(self.variant, **changes))
 
     def loss(self) -> Loss:
         """Return what its training minimises.
@@ -65,16 +122,32 @@ class Defense:
         if self.family == "none":
             raise ValueError("the undefended classifier has no reformer to train")
         if self.penalty_weight is not None:
-            return ContractiveLoss(self.penalty_weight)
-        return ReconstructionLoss() if self.noise_std is None else DenoisingLoss(self.noise_std)
+            match self.variant.penalty:
+                case "jacobian":
+                    return ContractiveLoss(self.penalty_weight)
+                case "dense layer":
+                    return DenseLayerContractiveLoss(self.penalty_weight)
+                case "published":
+                    return PublishedContractiveLoss(self.penalty_weight)
+        if self.noise_std is None:
+            return ReconstructionLoss()
+        return DenoisingLoss(self.noise_std) if self.variant.noise == "fresh" else FixedNoiseLoss(self.noise_std)
+
+    def build_stage(self) -> nn.Module:
+        """Return one untrained autoencoder: the reformer, or one of a stack's."""
+        kind = ConvAutoencoder
+        if self.family == "contractive":
+            kind = PublishedContractiveAutoencoder if self.variant.penalty == "published" else ContractiveAutoencoder
+        autoencoder = kind(self.variant.decoder_width)
+        if self.variant.start == "keras":
+            restart_like_keras(autoencoder)
+        return autoencoder
 
     def build(self) -> nn.Module:
         """Return its untrained reformer."""
-        if self.family == "contractive":
-            return ContractiveAutoencoder()
         if self.family == "stacked_denoising":
-            return StackedAutoencoder([ConvAutoencoder() for _ in range(self.n_stacks)])
-        return ConvAutoencoder()
+            return StackedAutoencoder([self.build_stage() for _ in range(self.n_stacks)])
+        return self.build_stage()
 
 
 NO_REFORMER = Defense("none", n_stacks=0)

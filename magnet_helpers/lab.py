@@ -115,6 +115,7 @@ class Lab:
     def _train(self, recipe: Recipe, model: nn.Module, settings: Mapping[str, object]) -> None:
         parents = [self.network(parent)[0] for parent in recipe.parents]
         train, validation = start_from_parents(
+            recipe,
             model,
             parents,
             _at_most(recipe.images, self.data.train),

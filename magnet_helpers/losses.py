@@ -94,6 +94,25 @@ class DenoisingLoss:
 
 
 @dataclass(frozen=True)
+class FixedNoiseLoss:
+    """A variant of `DenoisingLoss`: the noise is drawn once, before the training, as in the author's program.
+
+    Args:
+        noise_std: standard deviation of that noise, in pixel units.
+    """
+
+    noise_std: float
+
+    def __post_init__(self) -> None:
+        _check_not_negative("noise_std", self.noise_std)
+
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the mean squared error; `images` are `data.PairedImages` (N, 2, 28, 28), clean and noisy."""
+        clean, noisy = images[:, :1], images[:, 1:]
+        return squared_error(clean, model(noisy)).mean()
+
+
+@dataclass(frozen=True)
 class ContractiveLoss:
     """Contractive autoencoder: ‖x − g(f(x))‖² + λ‖∂f(x)/∂x‖²_F, as the paper defines it.
 

@@ -209,3 +209,15 @@ class StackedAutoencoder(nn.Module):
         for stage in self.stages:
             images = stage(images)
         return images
+
+
+def restart_like_keras(model: nn.Module) -> None:
+    """Give every layer the initial weights that Keras gives by default: Glorot's uniform ones, and biases of 0.
+
+    The author's program begins so; see `START_BIAS` for what follows from it. Glorot & Bengio 2010, equation 16.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -4,19 +4,20 @@ A recipe is data. `lab` carries it out, or loads what came of it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from magnet_helpers.artifacts import code_version
 from magnet_helpers.budget import Budget
-from magnet_helpers.data import LabeledImages
-from magnet_helpers.defenses import Defense
+from magnet_helpers.data import LabeledImages, PairedImages
+from magnet_helpers.defenses import Defense, denoising
 from magnet_helpers.inference import apply_model
-from magnet_helpers.losses import ClassificationLoss, Loss
+from magnet_helpers.losses import ClassificationLoss, FixedNoiseLoss, Loss, add_noise
 from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier, StackedAutoencoder
-from magnet_helpers.seeds import derived_seed, initial_weights_from
+from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator
 from magnet_helpers.training import TrainingConfig
 
 TRAINING_CODE = code_version(
@@ -41,6 +42,8 @@ class Recipe:
         validation_images: number of validation images (None: all).
         config: epochs, batch size, learning rate, seed.
         parents: for a stack, its pretrained stages; for a stage, the stages before it.
+        stage_noise_std: noise of the images that the stages before a stage turn into its own (0: clean ones).
+        start: initial weights, see `defenses.Variant`.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Recipe:
     validation_images: int | None
     config: TrainingConfig
     parents: tuple["Recipe", ...] = ()
+    stage_noise_std: float = 0.0
+    start: str = "ours"
 
     def settings(self, data_fingerprint: str) -> dict[str, object]:
         """Return what the key of the trained network is made from."""
@@ -62,6 +67,8 @@ class Recipe:
             "validation_images": self.validation_images,
             "config": repr(self.config),
             "parents": [parent.settings(data_fingerprint) for parent in self.parents],
+            "stage_noise_std": self.stage_noise_std,
+            "start": self.start,
             "data": data_fingerprint,
             "code": TRAINING_CODE,
         }
@@ -97,11 +104,10 @@ class Recipes:
 
     def _autoencoder(
         self,
-        name: str,
-        build: Callable[[], nn.Module],
-        loss: Loss,
+        defense: Defense,
         epochs: int,
         *,
+        name: str = "",
         part: str = "",
         parents: tuple[Recipe, ...] = (),
     ) -> Recipe:
@@ -114,7 +120,16 @@ class Recipes:
             cpu_threads=1,  # several at once, see `parallel`
             seed=derived_seed(self.seed, part) if part else self.seed,
         )
-        return Recipe(name, build, loss, budget.autoencoder_images, budget.validation_images, config, parents)
+        return Recipe(
+            name=name or defense.label,
+            build=defense.build_stage if name else defense.build,
+            loss=defense.loss(),
+            images=budget.autoencoder_images,
+            validation_images=budget.validation_images,
+            config=config,
+            parents=parents,
+            start=defense.variant.start,
+        )
 
     def classifier(self) -> Recipe:
         """Return how the classifier is trained."""
@@ -138,17 +153,14 @@ class Recipes:
         stage is the plain denoising autoencoder if the budget gives both the same epochs.
         """
         stages: tuple[Recipe, ...] = ()
+        noise_std = defense.noise_std or 0.0
+        on_noisy = defense.variant.stage_inputs == "noisy"
+        single = denoising(noise_std).but(**{**asdict(defense.variant), "stage_inputs": "clean"})
         for number in range(1, defense.n_stacks + 1):
-            suffix = f"stage {number}" if number > 1 else ""
-            stage = self._autoencoder(
-                f"DAE, noise {defense.noise_std:g} {suffix}".strip(),
-                ConvAutoencoder,
-                defense.loss(),
-                self.budget.pretraining_epochs,
-                part=suffix,
-                parents=stages,
-            )
-            stages = (*stages, stage)
+            part = f"stage {number}" if number > 1 else ""
+            name = f"{single.label} {part}{' on noisy images' if part and on_noisy else ''}".strip()
+            stage = self._autoencoder(single, self.budget.pretraining_epochs, name=name, part=part, parents=stages)
+            stages = (*stages, replace(stage, stage_noise_std=noise_std if part and on_noisy else 0.0))
         return stages
 
     def reformer(self, defense: Defense) -> Recipe:
@@ -161,9 +173,7 @@ class Recipes:
         }
         is_stack = defense.family == "stacked_denoising"
         return self._autoencoder(
-            defense.label,
-            defense.build,
-            defense.loss(),
+            defense,
             epochs_by_family[defense.family],
             part="joint training" if is_stack else "",
             parents=self.stages(defense) if is_stack else (),
@@ -195,19 +205,35 @@ def longest_first(recipes: Sequence[Recipe]) -> list[Recipe]:
 
 
 def start_from_parents(
-    model: nn.Module, parents: list[nn.Module], train: LabeledImages, validation: LabeledImages
+    recipe: Recipe, model: nn.Module, parents: list[nn.Module], train: LabeledImages, validation: LabeledImages
 ) -> tuple[LabeledImages, LabeledImages]:
     """Bring in what the parents of a recipe contribute, and return the images to train and to validate on.
 
     A stack takes over the pretrained stages' weights. A later stage takes the earlier stages' output on the clean
-    images as its own clean images.
+    images (of the program's variant: on noisy ones) as its own clean images. Noise that stays the same is drawn here.
     """
+    sets = [train, validation]
     if isinstance(model, StackedAutoencoder):
         for stage, pretrained in zip(model.stages, parents, strict=True):
             stage.load_state_dict(pretrained.state_dict())
     elif parents:
         before = StackedAutoencoder(parents)
-        train, validation = (
-            LabeledImages(apply_model(before, clean.images), clean.labels) for clean in (train, validation)
-        )
-    return train, validation
+        if recipe.stage_noise_std:
+            sets = [
+                LabeledImages(_noisy(recipe, recipe.stage_noise_std, each, "stage inputs"), each.labels)
+                for each in sets
+            ]
+        sets = [LabeledImages(apply_model(before, each.images), each.labels) for each in sets]
+    if isinstance(recipe.loss, FixedNoiseLoss):
+        noisy = [_noisy(recipe, recipe.loss.noise_std, each, "fixed noise") for each in sets]
+        sets = [
+            PairedImages(torch.cat([each.images, its], dim=1), each.labels)
+            for each, its in zip(sets, noisy, strict=True)
+        ]
+    return sets[0], sets[1]
+
+
+def _noisy(recipe: Recipe, noise_std: float, images: LabeledImages, purpose: str) -> Tensor:
+    """Return noisy images, the same in every run."""
+    generator = new_generator(recipe.config.seed, f"{purpose} of {len(images)} images")
+    return add_noise(images.images, noise_std, generator)

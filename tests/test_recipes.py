@@ -8,12 +8,28 @@ from magnet_helpers import recipes as recipes_module
 from magnet_helpers.budget import FAST, PAPER
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import VANILLA, contractive, denoising, stacked
-from magnet_helpers.losses import ClassificationLoss, ContractiveLoss, DenoisingLoss, ReconstructionLoss
-from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier, StackedAutoencoder
+from magnet_helpers.losses import (
+    ClassificationLoss,
+    ContractiveLoss,
+    DenoisingLoss,
+    DenseLayerContractiveLoss,
+    PublishedContractiveLoss,
+    ReconstructionLoss,
+)
+from magnet_helpers.models import (
+    ContractiveAutoencoder,
+    ConvAutoencoder,
+    ConvClassifier,
+    PublishedContractiveAutoencoder,
+    StackedAutoencoder,
+)
 from magnet_helpers.recipes import Recipes, longest_first, start_from_parents, with_parents
+from magnet_helpers.seeds import new_generator
+from magnet_helpers.training import fit
 
 TRAIN, VALIDATION = tiny_images(5), tiny_images(3, seed=1)
 RECIPES = Recipes(PAPER, seed=0)
+THIRD_STAGE = RECIPES.stages(stacked(3, 0.4))[2]
 
 
 def key(recipe, data="abc"):
@@ -150,8 +166,9 @@ def test_work_counts_images_epochs_and_networks():
 
 def test_a_stack_starts_from_its_pretrained_stages():
     parents = [ConvAutoencoder(), ConvAutoencoder()]
-    stack = RECIPES.reformer(stacked(2, 0.4)).untrained()
-    train, validation = start_from_parents(stack, parents, TRAIN, VALIDATION)
+    recipe = RECIPES.reformer(stacked(2, 0.4))
+    stack = recipe.untrained()
+    train, validation = start_from_parents(recipe, stack, parents, TRAIN, VALIDATION)
     for stage, parent in zip(stack.stages, parents, strict=True):
         assert equal(weights(stage), weights(parent))
         assert not {p.data_ptr() for p in stage.parameters()} & {p.data_ptr() for p in parent.parameters()}
@@ -159,15 +176,16 @@ def test_a_stack_starts_from_its_pretrained_stages():
 
 
 def test_a_stack_and_its_stages_must_agree_in_number():
+    recipe = RECIPES.reformer(stacked(3, 0.4))
     with pytest.raises(ValueError):
-        start_from_parents(RECIPES.reformer(stacked(3, 0.4)).untrained(), [ConvAutoencoder()] * 2, TRAIN, VALIDATION)
+        start_from_parents(recipe, recipe.untrained(), [ConvAutoencoder()] * 2, TRAIN, VALIDATION)
 
 
 def test_a_later_stage_learns_from_earlier_outputs_on_clean_images():
     first, second = tiny_autoencoder(1), tiny_autoencoder(2)
     model = tiny_autoencoder(3)
     before = weights(model)
-    train, validation = start_from_parents(model, [first, second], TRAIN, VALIDATION)
+    train, validation = start_from_parents(THIRD_STAGE, model, [first, second], TRAIN, VALIDATION)
     assert isinstance(train, LabeledImages)
     with torch.no_grad():
         for got, clean in ((train, TRAIN), (validation, VALIDATION)):
@@ -175,14 +193,92 @@ def test_a_later_stage_learns_from_earlier_outputs_on_clean_images():
             torch.testing.assert_close(got.images, by_hand, rtol=0, atol=1e-6)
             assert torch.equal(got.labels, clean.labels)
     assert equal(weights(model), before), "its own weights stay its own"
-    only_first, _ = start_from_parents(model, [first], TRAIN, VALIDATION)
+    only_first, _ = start_from_parents(THIRD_STAGE, model, [first], TRAIN, VALIDATION)
     torch.testing.assert_close(only_first.images, first(TRAIN.images).detach(), rtol=0, atol=1e-6)
+
+
+# ---- variants
+
+
+def test_stages_on_noisy_images_learn_from_what_the_first_makes_of_noise():
+    defense = stacked(3, 0.4).but(stage_inputs="noisy")
+    stages, plain = RECIPES.stages(defense), RECIPES.stages(stacked(3, 0.4))
+    assert key(stages[0]) == key(plain[0]), "the first stage learns from the data in both"
+    assert all(key(one) != key(other) for one, other in zip(stages[1:], plain[1:], strict=True))
+    first, model = tiny_autoencoder(1), tiny_autoencoder(2)
+    train, validation = start_from_parents(stages[1], model, [first], TRAIN, VALIDATION)
+    for got, clean in ((train, TRAIN), (validation, VALIDATION)):
+        generator = new_generator(stages[1].config.seed, f"stage inputs of {len(clean)} images")
+        by_hand = first((clean.images + 0.4 * torch.randn(clean.images.shape, generator=generator)).clamp(0, 1))
+        torch.testing.assert_close(got.images, by_hand.detach(), rtol=0, atol=1e-6)
+        assert not torch.allclose(got.images, first(clean.images), atol=1e-3)
+
+
+def test_fixed_noise_is_drawn_once():
+    recipe = RECIPES.reformer(denoising(0.3).but(noise="fixed"))
+    one, other = (start_from_parents(recipe, tiny_autoencoder(), [], TRAIN, VALIDATION) for _ in range(2))
+    assert torch.equal(one[0].images, other[0].images)
+    assert one[0].images.shape == (len(TRAIN), 2, 28, 28)
+    assert torch.equal(one[0].images[:, :1], TRAIN.images)
+    change = one[0].images[:, 1:] - TRAIN.images
+    untouched = (TRAIN.images > 0.4) & (TRAIN.images < 0.6)  # hardly ever clipped
+    assert change[untouched].std().item() == pytest.approx(0.28, abs=0.05)  # 0.3, with clipped tails
+    assert not torch.equal(one[0].images[:3, 1:] - TRAIN.images[:3], one[1].images[:, 1:] - VALIDATION.images)
+
+
+def test_variants_are_what_they_say():
+    wide = RECIPES.reformer(stacked(2, 0.4).but(decoder_width=64)).untrained()
+    assert [stage.decoder[0].out_channels for stage in wide.stages] == [64, 64]
+    assert all(
+        stage.untrained().decoder[0].out_channels == 64
+        for stage in RECIPES.stages(stacked(2, 0.4).but(decoder_width=64))
+    )
+    published = RECIPES.reformer(contractive(1e-3).but(penalty="published", decoder_width=64))
+    assert isinstance(published.untrained(), PublishedContractiveAutoencoder)
+    assert published.loss == PublishedContractiveLoss(1e-3)
+    assert RECIPES.reformer(contractive(1e-3).but(penalty="dense layer")).loss == DenseLayerContractiveLoss(1e-3)
+    keras = RECIPES.reformer(denoising(0.1).but(start="keras")).untrained()
+    assert all(not parameter.any() for name, parameter in keras.named_parameters() if name.endswith("bias"))
+    weight = keras.encoder[3].weight  # fan in and fan out 288: Glorot's bound is √(6/576)
+    assert 0.98 * (6 / 576) ** 0.5 < weight.abs().max().item() <= (6 / 576) ** 0.5
+
+
+VARIANTS = [
+    denoising(0.4),
+    denoising(0.4).but(noise="fixed"),
+    denoising(0.4).but(decoder_width=64),
+    denoising(0.4).but(start="keras"),
+    stacked(2, 0.4),
+    stacked(2, 0.4).but(stage_inputs="noisy"),
+    contractive(1e-3),
+    contractive(1e-3).but(penalty="dense layer"),
+    contractive(1e-3).but(penalty="published"),
+]
+
+
+def test_every_variant_has_its_own_key_and_label():
+    assert len({key(RECIPES.reformer(each)) for each in VARIANTS}) == len(VARIANTS)
+    assert len({each.label for each in VARIANTS}) == len(VARIANTS)
+    assert denoising(0.4).but(noise="fixed", decoder_width=64).label == "DAE, noise 0.4, fixed noise, decoder 64 wide"
+    assert denoising(0.4).but() == denoising(0.4)
+
+
+@pytest.mark.parametrize("defense", VARIANTS, ids=lambda defense: defense.label)
+def test_every_variant_trains(defense):
+    recipe = RECIPES.reformer(defense)
+    model, parents = recipe.untrained(), [parent.untrained() for parent in recipe.parents]
+    train, validation = start_from_parents(recipe, model, parents, TRAIN, VALIDATION)
+    before = weights(model)
+    config = dataclasses.replace(recipe.config, epochs=1)
+    history = fit(model, recipe.loss, train, validation, config, device=torch.device("cpu"))
+    assert history.epochs[0].validation_loss > 0
+    assert not equal(weights(model), before)
 
 
 def test_without_parents_nothing_changes():
     model = tiny_autoencoder(1)
     before = weights(model)
-    assert start_from_parents(model, [], TRAIN, VALIDATION) == (TRAIN, VALIDATION)
+    assert start_from_parents(RECIPES.reformer(VANILLA), model, [], TRAIN, VALIDATION) == (TRAIN, VALIDATION)
     assert equal(weights(model), before)
 
 
