@@ -4,7 +4,7 @@ A recipe is data. `lab` carries it out, or loads what came of it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -47,7 +47,7 @@ class Recipe:
     """
 
     name: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], nn.Module] = field(compare=False)  # two bound methods of equal defences are not equal
     loss: Loss
     images: int | None
     validation_images: int | None
