@@ -158,6 +158,11 @@ def test_bfloat16_needs_instructions_of_its_own(monkeypatch, feature, expected):
     assert multiplies_bfloat16() is expected
 
 
+def test_an_older_pytorch_cannot_say(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert multiplies_bfloat16() is False
+
+
 @pytest.mark.parametrize(
     ("device", "precision", "in_hardware", "expected"),
     [
