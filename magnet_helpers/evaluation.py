@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.attacks import FGSM
+from magnet_helpers.attacks import GradientAttack
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.inference import apply_model, is_constant, predict
@@ -110,7 +110,7 @@ def evaluate_defense(
     classifier: nn.Module,
     reformer: nn.Module | None,
     test: LabeledImages,
-    attack: FGSM,
+    attack: GradientAttack,
     *,
     grey_box_images: Tensor | None = None,
 ) -> DefenseReport:

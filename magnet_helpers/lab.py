@@ -16,20 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.artifacts import Artifact, Store, code_version
-from magnet_helpers.attacks import FGSM
+from magnet_helpers.artifacts import Artifact, Store
+from magnet_helpers.attacks import FGSM, GradientAttack
 from magnet_helpers.budget import Budget, get_budget
+from magnet_helpers.cells import Cell, trainings
 from magnet_helpers.data import ImageData, LabeledImages, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.device import choose_device, place
 from magnet_helpers.evaluation import DefenseReport, evaluate_defense
 from magnet_helpers.parallel import for_each, for_each_in_streams, usable_cores
-from magnet_helpers.recipes import Recipe, Recipes, longest_first, start_from_parents, with_parents
+from magnet_helpers.recipes import Recipe, Recipes, longest_first, start_from_parents
 from magnet_helpers.training import Epoch, History, fit, warn_collapsed
 from magnet_helpers.workspace import artifacts_folder
 
 PAPER_ATTACK = FGSM(epsilon=0.3)
-EVALUATION_CODE = code_version("device", "inference", "_advertorch", "attacks", "defenses", "evaluation")
 
 
 def versions() -> dict[str, str]:
@@ -69,7 +69,7 @@ class Lab:
 
     def __post_init__(self) -> None:
         self._networks: dict[str, tuple[nn.Module, History]] = {}
-        self._attacked: dict[FGSM, Tensor] = {}
+        self._attacked: dict[str, Tensor] = {}
         wanted = self.budget.test_images
         self.test = self.data.test.spread(wanted and min(wanted, len(self.data.test)))
 
@@ -168,36 +168,80 @@ class Lab:
         """Return the pretrained stages of a stack, as they were before the joint training."""
         return [self.network(recipe)[0] for recipe in self.recipes.stages(defense)]
 
-    def attacked(self, attack: FGSM = PAPER_ATTACK) -> Tensor:
+    def cell(self, defense: Defense, attack: GradientAttack = PAPER_ATTACK) -> Cell:
+        """Return the cell of this lab's table: this defence under this attack."""
+        reformer = None if defense == NO_REFORMER else self.recipes.reformer(defense)
+        return Cell(defense, self.recipes.classifier(), reformer, attack, len(self.test))
+
+    def test_images(self, count: int) -> LabeledImages:
+        """Return that many test images, spread over all."""
+        return self.data.test.spread(count)
+
+    def attacked(self, attack: GradientAttack = PAPER_ATTACK) -> Tensor:
         """Return the test images after an attack on the classifier alone: the grey-box images of every defence."""
+        return self.attacked_in(self.cell(NO_REFORMER, attack))
+
+    def attacked_in(self, cell: Cell) -> Tensor:
+        """Return the grey-box images of a cell; load them, or make and keep them."""
+        settings = cell.attacked_settings(self.data.fingerprint)
 
         def make() -> None:
-            images = attack.perturb(self.classifier(), self.test.images, self.test.labels)
+            test = self.test_images(cell.images)
+            images = cell.attack.perturb(self.network(cell.classifier)[0], test.images, test.labels)
             self.store.save(settings, {"images": images}, {"device": str(self.device), "versions": versions()})
 
-        if attack not in self._attacked:
-            settings = self._settings("attacked", f"{attack} on the classifier", attack, [self.recipes.classifier()])
-            self._attacked[attack] = self._load_or(settings, make).tensors["images"]
-        return self._attacked[attack]
+        key = self.store.folder(settings).name
+        if key not in self._attacked:
+            self._attacked[key] = self._load_or(settings, make).tensors["images"]
+        return self._attacked[key]
+
+    def report(self, defense: Defense, attack: GradientAttack = PAPER_ATTACK) -> DefenseReport:
+        """Return what a defence answers to the test images: clean, grey box and white box."""
+        return self.evaluate(self.cell(defense, attack))
+
+    def evaluate(self, cell: Cell) -> DefenseReport:
+        """Return the report of a cell; load it, or train what it needs, make and keep it."""
+        artifact = self.stored_report(cell)
+        return DefenseReport.restore(artifact.tensors, artifact.record)
+
+    def stored_report(self, cell: Cell) -> Artifact:
+        """Return the report of a cell as it is stored, with its provenance."""
+        settings = cell.settings(self.data.fingerprint)
+
+        def make() -> None:
+            networks = [self.network(recipe)[0] for recipe in cell.networks]
+            reformer = networks[1] if cell.reformer else None
+            grey_box_images = self.attacked_in(cell)
+            started = time.perf_counter()
+            test = self.test_images(cell.images)
+            report = evaluate_defense(networks[0], reformer, test, cell.attack, grey_box_images=grey_box_images)
+            seconds = time.perf_counter() - started
+            provenance = {"device": str(self.device), "versions": versions(), "seconds": seconds}
+            self.store.save(settings, report.answers(), {**report.facts(), **provenance})
+
+        return self._load_or(settings, make)
 
     def train(self, defenses: Iterable[Defense]) -> None:
         """Train the classifier and the reformers of many defences, several at once.
 
         Without this call everything comes out the same, one after the other.
         """
-        self._make_at_once(self._missing_networks(defenses), [], "trainings")
+        cells = [self.cell(defense) for defense in (NO_REFORMER, *defenses)]
+        self._make_at_once(self._missing_networks(cells), [], "trainings")
 
-    def prepare(self, defenses: Iterable[Defense], attack: FGSM = PAPER_ATTACK) -> None:
+    def prepare(self, defenses: Iterable[Defense], attack: GradientAttack = PAPER_ATTACK) -> None:
         """Do what `train` does, and make the reports of these defences, several at once."""
-        wanted = list(defenses)
-        missing = [each for each in wanted if self.store.load(self._report_settings(each, attack)) is None]
-        reports = [methodcaller("report", defense, attack) for defense in missing]
+        self.make([self.cell(defense, attack) for defense in defenses])
+
+    def make(self, cells: Iterable[Cell]) -> None:
+        """Train what many cells need and make their reports, several at once."""
+        missing = [each for each in cells if self.store.load(each.settings(self.data.fingerprint)) is None]
+        reports = [methodcaller("evaluate", cell) for cell in missing]
         self._make_at_once(self._missing_networks(missing), reports, "trainings and evaluations")
 
-    def _missing_networks(self, defenses: Iterable[Defense]) -> list[methodcaller]:
-        recipes = [self.recipes.classifier()]
-        recipes += [self.recipes.reformer(defense) for defense in defenses if defense != NO_REFORMER]
-        todo = [each for each in with_parents(recipes) if self.store.load(each.settings(self.data.fingerprint)) is None]
+    def _missing_networks(self, cells: Iterable[Cell]) -> list[methodcaller]:
+        wanted = trainings(cells)
+        todo = [each for each in wanted if self.store.load(each.settings(self.data.fingerprint)) is None]
         return [methodcaller("network", recipe) for recipe in longest_first(todo)]
 
     def _make_at_once(self, networks: list[methodcaller], reports: list[methodcaller], label: str) -> None:
@@ -209,38 +253,6 @@ class Lab:
         if self.device.type == "cpu" and is_standard and processes > 1:
             tasks = [_Task(self.budget, self.data.name, self.seed, self.store, call) for call in calls]
             for_each(_carry_out, tasks, f"{len(tasks)} {label}", processes)
-
-    def _report_settings(self, defense: Defense, attack: FGSM) -> dict[str, object]:
-        recipes = [self.recipes.classifier()]
-        if defense != NO_REFORMER:
-            recipes.append(self.recipes.reformer(defense))
-        return self._settings("report", defense.label, attack, recipes)
-
-    def _settings(self, kind: str, name: str, attack: FGSM, recipes: list[Recipe]) -> dict[str, object]:
-        return {
-            "kind": kind,
-            "name": name,
-            "attack": repr(attack),
-            "networks": [recipe.settings(self.data.fingerprint) for recipe in recipes],
-            "images": len(self.test),
-            "code": EVALUATION_CODE,
-        }
-
-    def report(self, defense: Defense, attack: FGSM = PAPER_ATTACK) -> DefenseReport:
-        """Return what a defence answers to the test images: clean, grey box and white box."""
-
-        def make() -> None:
-            started = time.perf_counter()
-            reformer = None if defense == NO_REFORMER else self.reformer(defense)
-            grey_box_images = self.attacked(attack)
-            report = evaluate_defense(self.classifier(), reformer, self.test, attack, grey_box_images=grey_box_images)
-            seconds = time.perf_counter() - started
-            provenance = {"device": str(self.device), "versions": versions(), "seconds": seconds}
-            self.store.save(settings, report.answers(), {**report.facts(), **provenance})
-
-        settings = self._report_settings(defense, attack)
-        artifact = self._load_or(settings, make)
-        return DefenseReport.restore(artifact.tensors, artifact.record)
 
 
 @dataclass(frozen=True)

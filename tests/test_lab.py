@@ -6,8 +6,8 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
+from magnet_helpers import cells, plotting, tables
 from magnet_helpers import lab as lab_module
-from magnet_helpers import plotting, tables
 from magnet_helpers.artifacts import Store
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.budget import PAPER, SMOKE
@@ -107,7 +107,7 @@ def test_the_attack_the_seed_and_the_images_are_part_of_a_reports_key(lab):
 
 def test_the_code_is_part_of_a_reports_key(lab, monkeypatch):
     lab.report(NO_REFORMER, FGSM(0.1))
-    monkeypatch.setattr(lab_module, "EVALUATION_CODE", "another")
+    monkeypatch.setattr(cells, "EVALUATION_CODE", "another")
     lab.report(NO_REFORMER, FGSM(0.1))
     assert len([path for path in (lab.store.root / "report").iterdir() if path.is_dir()]) == 2
 
