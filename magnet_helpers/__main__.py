@@ -1,14 +1,21 @@
-"""The command line: `python -m magnet_helpers course`, `notebooks` or `compile`."""
+"""The command line: `python -m magnet_helpers course`, `notebooks`, `reproduce` or `compile`."""
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from magnet_helpers.budget import BUDGETS, FAST
-from magnet_helpers.data import DataError
+from magnet_helpers.budget import BUDGETS, FAST, PAPER, get_budget
+from magnet_helpers.cells import Cell
+from magnet_helpers.data import DataError, load_images
+from magnet_helpers.lab import Lab
 from magnet_helpers.models import IMAGE_SHAPE, ContractiveAutoencoder, ConvAutoencoder, ConvClassifier
+from magnet_helpers.reproduce import PARTS, reproduce
+from magnet_helpers.workspace import workspace
 
 
 def compile_loops() -> None:
@@ -18,6 +25,30 @@ def compile_loops() -> None:
         model(images).sum().backward()
     _, products = ContractiveAutoencoder().encode_along(images, images)
     products.sum().backward()
+
+
+def run_reproduction(options: argparse.Namespace) -> int:
+    """Carry out `reproduce` and return the exit status."""
+    path = options.results or workspace() / "build" / "results" / f"{options.budget}.csv"
+    try:
+        lab = Lab(get_budget(options.budget), load_images(options.dataset))
+        with ExitStack() as stack:
+            make: Callable[[Iterable[Cell]], None] = lab.make
+            if options.dask:
+                from distributed import Client
+
+                from magnet_helpers.cluster import make_on_cluster
+
+                make = partial(make_on_cluster, lab, client=stack.enter_context(Client(options.dask)))
+            rows = reproduce(lab, options.seeds, options.parts, path, make)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
+        return 130
+    except (DataError, ValueError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    print(f"{len(rows)} rows in {path}")
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,11 +62,20 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser(
         "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"
     )
+    again = commands.add_parser("reproduce", help="run the paper's protocol for several seeds and write a results file")
+    again.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+    again.add_argument("--parts", choices=PARTS, nargs="+", default=["grid"], help="default: grid (Tables 2 to 4)")
+    again.add_argument("--budget", choices=BUDGETS, default=PAPER.name, help="default: paper (hours for each seed)")
+    again.add_argument("--dataset", choices=("mnist", "digits"), default="mnist", help="default: mnist")
+    again.add_argument("--results", type=Path, help="default: build/results/BUDGET.csv; rows are added to it")
+    again.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, for example tcp://127.0.0.1:8786")
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)
     if options.command == "compile":
         compile_loops()
         return 0
+    if options.command == "reproduce":
+        return run_reproduction(options)
     # What executes notebooks is an optional extra, which the lessons themselves do without.
     from magnet_helpers.course import Course, run_course
     from magnet_helpers.notebooks import LessonFailedError

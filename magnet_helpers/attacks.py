@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from magnet_helpers._advertorch import Attack, GradientSignAttack, LinfPGDAttack
 from magnet_helpers.device import device_of, full_precision
-from magnet_helpers.inference import BATCH_SIZE, frozen
+from magnet_helpers.inference import BATCH_SIZE, frozen, predict
+from magnet_helpers.seeds import derived_seed
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,7 @@ class GradientAttack:
             ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing, too few or too many.
         """
         _check_images(images)
-        if self.labels == "given":
-            if labels is None or len(labels) != len(images):
-                got = "none" if labels is None else str(len(labels))
-                raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
-        else:
-            labels = predicted
-            if predicted is not None and len(predicted) != len(images):
-                raise ValueError(
-                    f"predicted must have an answer for each of {len(images)} images, got {len(predicted)}"
-                )
+        labels = self._labels(images, labels, predicted)
         device, attack = device_of(model), self.on(model)
         adversarial = []
         # Frozen parameters take no gradients: they would cost as much as those of the images.
@@ -73,6 +65,19 @@ class GradientAttack:
                 answers = None if labels is None else labels[batch].to(device)
                 adversarial.append(attack.perturb(images[batch].to(device), answers).cpu())
         return torch.cat(adversarial) if adversarial else images.clone()
+
+    def _labels(self, images: Tensor, labels: Tensor | None, predicted: Tensor | None) -> Tensor | None:
+        """Return y for each image; None if the model is still to be asked."""
+        if self.labels == "predicted":
+            if predicted is not None and len(predicted) != len(images):
+                raise ValueError(
+                    f"predicted must have an answer for each of {len(images)} images, got {len(predicted)}"
+                )
+            return predicted
+        if labels is None or len(labels) != len(images):
+            got = "none" if labels is None else str(len(labels))
+            raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
+        return labels
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class FGSM(GradientAttack):
 
 @dataclass(frozen=True)
 class PGD(GradientAttack):
-    """Projected gradient descent from the image itself (Madry et al. 2018): many small steps of the gradient's sign.
+    """Projected gradient descent (Madry et al. 2018): many small steps of the gradient's sign.
 
     After each step the image is brought back to within ε of where it began, and into [0, 1].
 
@@ -100,23 +105,55 @@ class PGD(GradientAttack):
         labels: as in `FGSM`.
         steps: number of steps, at least 1.
         step_size: change of a pixel in one step, more than 0, in pixel units.
+        restarts: 0: one attempt, from the image itself. Else the number of attempts, each from a random point within ε
+            of the image; an image that the model no longer gives its label is not attacked again.
+        seed: of the random points.
     """
 
     steps: int = 40
     step_size: float = 0.01
+    restarts: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        for name, least in (("steps", 1), ("restarts", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not self.step_size > 0:
             raise ValueError(f"step_size must be more than 0, in pixel units, got {self.step_size}")
 
     def on(self, model: nn.Module) -> Attack:
         """Return advertorch's attack on a model, with these settings."""
-        return LinfPGDAttack(
-            *(model, _loss(), self.epsilon, self.steps, self.step_size), rand_init=False, clip_min=0, clip_max=1
-        )
+        settings = (self.epsilon, self.steps, self.step_size)
+        return LinfPGDAttack(model, _loss(), *settings, rand_init=self.restarts > 0, clip_min=0, clip_max=1)
+
+    def perturb(
+        self, model: nn.Module, images: Tensor, labels: Tensor | None = None, *, predicted: Tensor | None = None
+    ) -> Tensor:
+        """Return the adversarial images, as `GradientAttack.perturb` does."""
+        if not self.restarts or not len(images):
+            return super().perturb(model, images, labels, predicted=predicted)
+        _check_images(images)
+        labels = self._labels(images, labels, predicted)
+        if labels is None:
+            labels = predict(model, images)
+        adversarial = images.clone()
+        todo = torch.arange(len(images))
+        for number in range(self.restarts):
+            theirs = labels[todo]
+            with torch.random.fork_rng(devices=_gpus(model)):  # advertorch draws from the global generator
+                torch.manual_seed(derived_seed(self.seed, f"restart {number}"))
+                adversarial[todo] = super().perturb(model, images[todo], theirs, predicted=theirs)
+            todo = todo[predict(model, adversarial[todo]) == theirs]
+            if not len(todo):
+                break
+        return adversarial
+
+
+def _gpus(model: nn.Module) -> list[torch.device]:
+    device = device_of(model)
+    return [device] if device.type == "cuda" else []
 
 
 def _loss() -> nn.Module:

@@ -21,6 +21,7 @@ class Cell:
         reformer: how the reformer is trained; None for none.
         attack: made on the classifier (grey box) and on both together (white box).
         images: number of test images.
+        reformer_seed: the seed that the reformer's own seeds derive from, to name it in tables.
     """
 
     defense: Defense
@@ -28,6 +29,7 @@ class Cell:
     reformer: Recipe | None
     attack: GradientAttack
     images: int
+    reformer_seed: int = 0
 
     @property
     def networks(self) -> list[Recipe]:

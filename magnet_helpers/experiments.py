@@ -19,3 +19,21 @@ TABLE_4: tuple[Defense, ...] = (
     contractive(1e-3),
 )
 GRID: tuple[Defense, ...] = (NO_REFORMER, VANILLA, *TABLE_2, *TABLE_3)
+
+# What the paper's text and its author's program do differently, each beside the text's own way.
+VARIANTS: tuple[Defense, ...] = (
+    denoising(0.4),
+    denoising(0.4**0.5),  # the text calls the level a variance
+    denoising(0.4).but(noise="fixed"),
+    denoising(0.4).but(decoder_width=64),
+    *(stacked(size, 0.4) for size in (2, 3)),
+    *(stacked(size, 0.4).but(stage_inputs="noisy") for size in (2, 3)),
+    contractive(0.0),
+    contractive(1e-3),
+    contractive(1e-3).but(penalty="dense layer"),
+    contractive(1e-3).but(penalty="published"),
+    # What the paper saw collapse, begun as its program begins.
+    denoising(0.1).but(start="keras"),
+    denoising(0.2).but(start="keras"),
+    denoising(0.4).but(start="keras"),
+)

@@ -4,10 +4,8 @@ Every lesson calls the same methods, so lessons run in any order and nothing is 
 """
 
 import os
-import platform
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from operator import methodcaller
 from pathlib import Path
@@ -22,19 +20,15 @@ from magnet_helpers.budget import Budget, get_budget
 from magnet_helpers.cells import Cell, trainings
 from magnet_helpers.data import ImageData, LabeledImages, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
-from magnet_helpers.device import choose_device, place
-from magnet_helpers.evaluation import DefenseReport, evaluate_defense
+from magnet_helpers.device import choose_device
+from magnet_helpers.evaluation import DefenseReport
 from magnet_helpers.parallel import for_each, for_each_in_streams, usable_cores
-from magnet_helpers.recipes import Recipe, Recipes, longest_first, start_from_parents
-from magnet_helpers.training import Epoch, History, fit, warn_collapsed
+from magnet_helpers.recipes import Recipe, Recipes, longest_first
+from magnet_helpers.training import Epoch, History, warn_collapsed
+from magnet_helpers.work import attack_classifier, evaluate_cell, restore_network, train_network
 from magnet_helpers.workspace import artifacts_folder
 
 PAPER_ATTACK = FGSM(epsilon=0.3)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a number may depend on."""
-    return {"python": platform.python_version(), "torch": torch.__version__}
 
 
 def get_seed() -> int:
@@ -102,39 +96,23 @@ class Lab:
     def network(self, recipe: Recipe) -> tuple[nn.Module, History]:
         """Return a trained network and how its training went; load it, or train and keep it."""
         settings = recipe.settings(self.data.fingerprint)
+
+        def make() -> None:
+            parents = [self.network(parent)[0] for parent in recipe.parents]
+            checkpoint = self.store.checkpoint(settings)
+            weights, record = train_network(recipe, parents, self.data, self.device, checkpoint)
+            self.store.save(settings, weights, record)
+            epochs, seconds = len(record["epochs"]), sum(epoch["seconds"] for epoch in record["epochs"])
+            text = f"{epochs} epoch{'s' * (epochs > 1)} of {record['images']:,} images, {seconds:.0f} s"
+            print(f"trained {recipe.name}: {text}")
+
         key = self.store.folder(settings).name
         if key not in self._networks:
-            model = recipe.untrained()
-            artifact = self._load_or(settings, lambda: self._train(recipe, model, settings))
-            model.load_state_dict(artifact.tensors)
+            artifact = self._load_or(settings, make)
             epochs = tuple(Epoch(**epoch) for epoch in artifact.record["epochs"])
             history = History(epochs, artifact.record["collapsed"])
-            self._networks[key] = place(model, self.device).eval(), history
+            self._networks[key] = restore_network(recipe, artifact.tensors, self.device), history
         return self._networks[key]
-
-    def _train(self, recipe: Recipe, model: nn.Module, settings: Mapping[str, object]) -> None:
-        parents = [self.network(parent)[0] for parent in recipe.parents]
-        train, validation = start_from_parents(
-            recipe,
-            model,
-            parents,
-            _at_most(recipe.images, self.data.train),
-            _at_most(recipe.validation_images, self.data.validation),
-        )
-        history = fit(
-            model,
-            recipe.loss,
-            train,
-            validation,
-            recipe.config,
-            device=self.device,
-            checkpoint=self.store.checkpoint(settings),
-            label=recipe.name,
-        )
-        record = {**asdict(history), "device": str(self.device), "versions": versions()}
-        self.store.save(settings, model.state_dict(), record)
-        epochs = f"{recipe.config.epochs} epoch{'s' * (recipe.config.epochs > 1)}"
-        print(f"trained {recipe.name}: {epochs} of {len(train):,} images, {history.seconds:.0f} s")
 
     def _load_or(self, settings: Mapping[str, Any], make: Callable[[], None]) -> Artifact:
         artifact = self.store.load(settings)
@@ -171,11 +149,7 @@ class Lab:
     def cell(self, defense: Defense, attack: GradientAttack = PAPER_ATTACK) -> Cell:
         """Return the cell of this lab's table: this defence under this attack."""
         reformer = None if defense == NO_REFORMER else self.recipes.reformer(defense)
-        return Cell(defense, self.recipes.classifier(), reformer, attack, len(self.test))
-
-    def test_images(self, count: int) -> LabeledImages:
-        """Return that many test images, spread over all."""
-        return self.data.test.spread(count)
+        return Cell(defense, self.recipes.classifier(), reformer, attack, len(self.test), self.seed)
 
     def attacked(self, attack: GradientAttack = PAPER_ATTACK) -> Tensor:
         """Return the test images after an attack on the classifier alone: the grey-box images of every defence."""
@@ -186,9 +160,7 @@ class Lab:
         settings = cell.attacked_settings(self.data.fingerprint)
 
         def make() -> None:
-            test = self.test_images(cell.images)
-            images = cell.attack.perturb(self.network(cell.classifier)[0], test.images, test.labels)
-            self.store.save(settings, {"images": images}, {"device": str(self.device), "versions": versions()})
+            self.store.save(settings, *attack_classifier(cell, self.network(cell.classifier)[0], self.data))
 
         key = self.store.folder(settings).name
         if key not in self._attacked:
@@ -210,14 +182,7 @@ class Lab:
 
         def make() -> None:
             networks = [self.network(recipe)[0] for recipe in cell.networks]
-            reformer = networks[1] if cell.reformer else None
-            grey_box_images = self.attacked_in(cell)
-            started = time.perf_counter()
-            test = self.test_images(cell.images)
-            report = evaluate_defense(networks[0], reformer, test, cell.attack, grey_box_images=grey_box_images)
-            seconds = time.perf_counter() - started
-            provenance = {"device": str(self.device), "versions": versions(), "seconds": seconds}
-            self.store.save(settings, report.answers(), {**report.facts(), **provenance})
+            self.store.save(settings, *evaluate_cell(cell, networks, self.attacked_in(cell), self.data))
 
         return self._load_or(settings, make)
 
@@ -238,6 +203,8 @@ class Lab:
         missing = [each for each in cells if self.store.load(each.settings(self.data.fingerprint)) is None]
         reports = [methodcaller("evaluate", cell) for cell in missing]
         self._make_at_once(self._missing_networks(missing), reports, "trainings and evaluations")
+        for cell in missing:
+            self.evaluate(cell)  # loaded, or, where nothing is made at once, made now
 
     def _missing_networks(self, cells: Iterable[Cell]) -> list[methodcaller]:
         wanted = trainings(cells)
@@ -271,7 +238,3 @@ def _lab_of_worker(budget: Budget, dataset: str, seed: int, root: Path) -> Lab:
 
 def _carry_out(task: _Task) -> None:
     task.call(_lab_of_worker(task.budget, task.dataset, task.seed, task.store.root))
-
-
-def _at_most(wanted: int | None, images: LabeledImages) -> LabeledImages:
-    return images.first(None if wanted is None else min(wanted, len(images)))

@@ -10,8 +10,9 @@ from IPython.display import display
 from magnet_helpers.artifacts import write_json, write_text
 from magnet_helpers.defenses import Defense
 from magnet_helpers.evaluation import suspicions
-from magnet_helpers.lab import Lab, versions
+from magnet_helpers.lab import Lab
 from magnet_helpers.paper import SETTINGS, paper_number
+from magnet_helpers.work import versions
 from magnet_helpers.workspace import workspace
 
 TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}

@@ -152,11 +152,58 @@ def test_foolbox_gives_the_same_pgd(classifier):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"steps": 0}, "steps must be at least 1"), ({"step_size": 0}, "more than 0"), ({"epsilon": 2}, "epsilon must")],
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"restarts": -1}, "restarts must be at least 0"),
+        ({"step_size": 0}, "more than 0"),
+        ({"epsilon": 2}, "epsilon must"),
+    ],
 )
 def test_settings_of_pgd_that_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         PGD(**settings)
+
+
+@pytest.mark.parametrize("labels", ["predicted", "given"])
+def test_restarts_begin_at_random_and_keep_what_fools(classifier, labels):
+    settings = {"epsilon": 0.1, "labels": labels, "steps": 3, "step_size": 0.02}
+    y = LABELS if labels == "given" else predict(classifier, IMAGES)
+    state = torch.get_rng_state()
+    fooled = []
+    for restarts in (1, 2, 6):
+        attack = PGD(**settings, restarts=restarts)
+        adversarial = attack.perturb(classifier, IMAGES, LABELS)
+        assert torch.equal(adversarial, attack.perturb(classifier, IMAGES, LABELS)), "its own seed decides"
+        assert (adversarial - IMAGES).abs().max() <= 0.1 + 1e-6
+        fooled.append(set((predict(classifier, adversarial) != y).nonzero().flatten().tolist()))
+        assert not torch.equal(
+            adversarial, PGD(**settings, restarts=restarts, seed=1).perturb(classifier, IMAGES, LABELS)
+        )
+    assert fooled[0] <= fooled[1] <= fooled[2]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert PGD(**settings, restarts=2).perturb(classifier, IMAGES[:0], LABELS[:0]).shape == (0, 1, 28, 28)
+
+
+def test_a_fooled_image_is_not_attacked_again(classifier, monkeypatch):
+    attacked = []
+    plain = attacks.GradientAttack.perturb
+    monkeypatch.setattr(
+        attacks.GradientAttack,
+        "perturb",
+        lambda self, model, images, *rest, **named: (
+            attacked.append(len(images)) or plain(self, model, images, *rest, **named)
+        ),
+    )
+    answers = predict(classifier, IMAGES)
+    wrong = answers.clone()
+    wrong[:5] = (answers[:5] + 1) % 10  # these five are misread as they are
+    PGD(0.0, "given", steps=1, restarts=3).perturb(classifier, IMAGES, wrong)
+    assert attacked == [12, 7, 7]
+
+
+def test_restarts_ask_for_labels_too(classifier):
+    with pytest.raises(ValueError, match="a label for each of the 12 images, got 13"):
+        PGD(labels="given", restarts=1).perturb(classifier, IMAGES, torch.zeros(13, dtype=torch.long))
 
 
 def test_a_reformed_classifier_is_attacked_as_one_network(classifier):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from magnet_helpers import cells, plotting, tables
+from magnet_helpers import cells, plotting, tables, work
 from magnet_helpers import lab as lab_module
 from magnet_helpers.artifacts import Store
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.budget import PAPER, SMOKE
 from magnet_helpers.data import ImageData, load_images
-from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising, stacked
+from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.evaluation import Accuracy, evaluate_defense
 from magnet_helpers.lab import Lab, get_seed
 from magnet_helpers.lessons import start_lesson
@@ -46,7 +46,7 @@ def test_a_network_is_trained_once_and_loaded_ever_after(lab, monkeypatch):
     for defense in (denoising(0.3), stacked(2, 0.3), contractive(1e-3)):
         weights, history = lab.reformer(defense).state_dict(), lab.history(defense)
         with monkeypatch.context() as patch:
-            patch.setattr(lab_module, "fit", no_training)
+            patch.setattr(work, "fit", no_training)
             other = again(lab)
             loaded = other.reformer(defense).state_dict()
             assert other.history(defense) == history
@@ -69,18 +69,21 @@ def test_stacks_share_their_pretrained_stages(lab):
     assert sorted(name.rsplit("-", 1)[0] for name in new) == ["DAE--noise-0-3-stage-3", "SDAE-3---noise-0-3"]
 
 
-def test_on_a_gpu_networks_are_trained_in_streams_and_reports_are_left_for_later(lab, monkeypatch):
-    called = []
-    monkeypatch.setattr(lab_module, "for_each_in_streams", lambda function, calls, label: called.extend(calls))
+def test_on_a_gpu_networks_are_trained_in_streams_and_reports_made_afterwards(lab, monkeypatch):
+    events = []
+    monkeypatch.setattr(lab_module, "for_each_in_streams", lambda function, calls, label: events.extend(calls))
     monkeypatch.setattr(lab_module, "for_each", no_training)
+    monkeypatch.setattr(Lab, "evaluate", lambda self, cell: events.append(cell.defense))
     lab.device = torch.device("cuda")
     lab.prepare([NO_REFORMER, denoising(0.3)])
+    assert [type(each) for each in events] == [methodcaller, methodcaller, Defense, Defense]
     lab.train([denoising(0.3)])
-    assert [type(each) for each in called] == [methodcaller] * 4
+    assert len(events) == 6
+    monkeypatch.undo()
     lab.device = torch.device("cpu")
-    for call in called[:2]:
+    for call in events[:2]:
         call(lab)
-    monkeypatch.setattr(lab_module, "fit", no_training)
+    monkeypatch.setattr(work, "fit", no_training)
     lab.reformer(denoising(0.3))
     lab.classifier()
 
@@ -91,8 +94,8 @@ def test_reports_are_those_of_evaluate_defense_and_are_kept(lab, monkeypatch):
     direct = evaluate_defense(lab.classifier(), lab.reformer(VANILLA), lab.test, attack)
     for name in ("labels", "clean", "grey_box", "white_box"):
         assert torch.equal(getattr(report, name), getattr(direct, name))
-    monkeypatch.setattr(lab_module, "fit", no_training)
-    monkeypatch.setattr(lab_module, "evaluate_defense", no_training)
+    monkeypatch.setattr(work, "fit", no_training)
+    monkeypatch.setattr(work, "evaluate_defense", no_training)
     assert again(lab).report(VANILLA, attack).facts() == report.facts()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from magnet_helpers import lab as lab_module
+from magnet_helpers import work
 from magnet_helpers.artifacts import Store
 from magnet_helpers.budget import SMOKE
 from magnet_helpers.data import load_images
@@ -133,8 +133,8 @@ def test_prepared_networks_are_those_that_come_one_after_the_other(tmp_path, mon
     at_once.prepare(defenses)
     one_by_one = dataclasses.replace(at_once, store=Store(tmp_path / "one by one"))
     expected = [(one_by_one.report(each), one_by_one.reformer(each).state_dict()) for each in defenses]
-    monkeypatch.setattr(lab_module, "fit", None)  # nothing may be trained from here on
-    monkeypatch.setattr(lab_module, "evaluate_defense", None)
+    monkeypatch.setattr(work, "fit", None)  # nothing may be trained from here on
+    monkeypatch.setattr(work, "evaluate_defense", None)
     for defense, (report, weights) in zip(defenses, expected, strict=True):
         assert at_once.report(defense).facts() == report.facts()
         ours = at_once.reformer(defense).state_dict()

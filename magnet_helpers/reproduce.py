@@ -1,0 +1,241 @@
+"""The paper's protocol for many seeds: which cells it has, carried out here or on a cluster, and one tidy table.
+
+Every training and every report is kept as soon as it is done, so a run that was stopped goes on from there.
+"""
+
+import base64
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from magnet_helpers.artifacts import Artifact, write_text
+from magnet_helpers.attacks import FGSM, PGD
+from magnet_helpers.budget import Budget
+from magnet_helpers.cells import EVALUATION_CODE, Cell
+from magnet_helpers.defenses import NO_REFORMER, Defense
+from magnet_helpers.evaluation import DefenseReport
+from magnet_helpers.experiments import GRID, TABLE_4, VARIANTS
+from magnet_helpers.lab import PAPER_ATTACK, Lab
+from magnet_helpers.paper import SETTINGS
+from magnet_helpers.recipes import TRAINING_CODE, Recipe, Recipes
+
+STRONG_ATTACK = PGD(epsilon=0.3, labels="given", steps=100, step_size=0.01, restarts=5)
+STRONG_ATTACK_IMAGES = 1_000
+SHORTER_CLASSIFIERS = (5, 10)
+PARTS = ("grid", "variants", "labels", "classifier", "pgd", "cross")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the results: one defence, one attack, one setting.
+
+    Attributes:
+        dataset, budget, defence, classifier_seed, reformer_seed, attack, setting: what was measured. The defence is its
+            label; `attack` the attack with all its settings; `setting` is clean, grey_box or white_box.
+        classifier_epochs: how long the classifier was trained.
+        correct, n: right answers and test images.
+        collapsed: whether the reformer's output is constant.
+        unchanged: images that the white-box attack could not change.
+        training_seconds: of the reformer alone, without its pretrained stages (of no reformer: of the classifier).
+        evaluation_seconds: of the whole report.
+        device, torch, python, training_code, evaluation_code: what the number was made with.
+        right: for each test image in order whether the answer was right: bits, packed and in base64.
+    """
+
+    dataset: str
+    budget: str
+    defence: str
+    classifier_epochs: int
+    classifier_seed: int
+    reformer_seed: int
+    attack: str
+    setting: str
+    correct: int
+    n: int
+    collapsed: bool
+    unchanged: int
+    training_seconds: float
+    evaluation_seconds: float
+    device: str
+    torch: str
+    python: str
+    training_code: str
+    evaluation_code: str
+    right: str
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two rows of one file must not have in common."""
+        trained = (self.classifier_epochs, self.classifier_seed, self.reformer_seed)
+        return (self.dataset, self.budget, self.defence, *trained, self.attack, self.setting, self.n)
+
+
+def pack_bits(right: Tensor) -> str:
+    """Return booleans (N,) as base64 text."""
+    return base64.b64encode(np.packbits(right.numpy()).tobytes()).decode()
+
+
+def unpack_bits(text: str, n: int) -> Tensor:
+    """Return the `n` booleans that `pack_bits` packed."""
+    packed = np.frombuffer(base64.b64decode(text), np.uint8)
+    return torch.from_numpy(np.unpackbits(packed, count=n).astype(bool))
+
+
+def cells_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int) -> list[Cell]:
+    """Return the cells of one seed.
+
+    Args:
+        budget: epochs and images of every training.
+        seed: of the classifier and of every reformer.
+        parts: `"grid"`: Tables 2, 3 and 4; `"variants"`: the author's program beside the text; `"labels"`: Table 4 with
+            FGSM on the true labels; `"classifier"`: Table 4 with classifiers trained shorter; `"pgd"`: Table 4 under
+            `STRONG_ATTACK`; `"cross"` belongs to several seeds, see `crossed_cells`.
+        images: number of test images.
+    """
+    recipes = Recipes(budget, seed)
+    classifier = recipes.classifier()
+    cells: list[Cell] = []
+    for part in parts:
+        match part:
+            case "grid" | "variants":
+                some = GRID if part == "grid" else VARIANTS
+                cells += [_cell(each, classifier, recipes, images) for each in some]
+            case "labels":
+                attack = FGSM(PAPER_ATTACK.epsilon, labels="given")
+                cells += [replace(_cell(each, classifier, recipes, images), attack=attack) for each in TABLE_4]
+            case "classifier":
+                for epochs in SHORTER_CLASSIFIERS:
+                    shorter = Recipes(replace(budget, classifier_epochs=epochs), seed).classifier()
+                    cells += [_cell(each, shorter, recipes, images) for each in TABLE_4]
+            case "pgd":
+                few = min(images, STRONG_ATTACK_IMAGES)
+                cells += [replace(_cell(each, classifier, recipes, few), attack=STRONG_ATTACK) for each in TABLE_4]
+    return list(dict.fromkeys(cells))
+
+
+def crossed_cells(budget: Budget, seeds: Sequence[int], images: int) -> list[Cell]:
+    """Return Table 4 with the reformers of each seed before the classifiers of every other."""
+    return [
+        _cell(defense, Recipes(budget, one).classifier(), Recipes(budget, other), images)
+        for one in seeds
+        for other in seeds
+        for defense in TABLE_4
+        if one != other and defense != NO_REFORMER
+    ]
+
+
+def _cell(defense: Defense, classifier: Recipe, recipes: Recipes, images: int) -> Cell:
+    reformer = None if defense == NO_REFORMER else recipes.reformer(defense)
+    return Cell(defense, classifier, reformer, PAPER_ATTACK, images, recipes.seed)
+
+
+def rows_of(lab: Lab, cell: Cell) -> list[Row]:
+    """Return the rows of a cell whose report is stored; none if it is not."""
+    artifact = lab.store.load(cell.settings(lab.data.fingerprint))
+    trained = lab.store.load(cell.networks[-1].settings(lab.data.fingerprint))
+    return [] if artifact is None else [_row(lab, cell, artifact, trained, setting) for setting in SETTINGS]
+
+
+def _row(lab: Lab, cell: Cell, artifact: Artifact, trained: Artifact | None, setting: str) -> Row:
+    report = DefenseReport.restore(artifact.tensors, artifact.record)
+    accuracy, record = report.accuracy(setting), artifact.record
+    epochs = trained.record["epochs"] if trained else []
+    return Row(
+        dataset=lab.data.name,
+        budget=lab.budget.name,
+        defence=cell.defense.label,
+        classifier_epochs=cell.classifier.config.epochs,
+        classifier_seed=cell.classifier.config.seed,
+        reformer_seed=cell.reformer_seed,
+        attack=repr(cell.attack),
+        setting=setting,
+        correct=accuracy.correct,
+        n=accuracy.total,
+        collapsed=report.collapsed,
+        unchanged=report.unchanged,
+        training_seconds=round(sum(epoch["seconds"] for epoch in epochs), 1),
+        evaluation_seconds=round(record["seconds"], 1),
+        device=record["device"],
+        torch=record["versions"]["torch"],
+        python=record["versions"]["python"],
+        training_code=TRAINING_CODE,
+        evaluation_code=EVALUATION_CODE,
+        right=pack_bits(getattr(report, setting) == report.labels),
+    )
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write the rows as a CSV file, wholly or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_text(path, text.getvalue())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a file that `write_rows` wrote.
+
+    Raises:
+        ValueError: if the file has other columns.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        wanted = list(Row.__dataclass_fields__)
+        if reader.fieldnames != wanted:
+            raise ValueError(f"{path} must have the columns {wanted}, got {reader.fieldnames}")
+        return [Row(**{name: _typed(name, value) for name, value in line.items()}) for line in reader]
+
+
+def _typed(name: str, text: str) -> Any:
+    kind = Row.__dataclass_fields__[name].type
+    return text == "True" if kind is bool else kind(text)  # type: ignore[operator]
+
+
+def reproduce(
+    lab: Lab,
+    seeds: Sequence[int],
+    parts: Sequence[str],
+    path: Path,
+    make: Callable[[Iterable[Cell]], None],
+) -> list[Row]:
+    """Carry out these parts for these seeds, one seed after the other, and write the results file after each.
+
+    Args:
+        lab: its budget, data and store.
+        seeds: of classifier and reformers.
+        parts: some of `PARTS`.
+        path: of the results file. Rows that are in it already, and are not made again here, stay.
+        make: carries out cells and leaves their reports in the lab's store: `lab.make`, or one that uses a cluster.
+
+    Raises:
+        ValueError: if a part is unknown, if a seed is given twice, or if `"cross"` has only one seed.
+    """
+    if unknown := set(parts) - set(PARTS):
+        raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise ValueError(f"seeds must be different, and at least one, got {list(seeds)}")
+    if "cross" in parts and len(seeds) < 2:
+        raise ValueError("to cross classifiers and reformers takes at least two seeds")
+    images = len(lab.test)
+    steps = [cells_of_seed(lab.budget, seed, parts, images) for seed in seeds]
+    if "cross" in parts:
+        steps.append(crossed_cells(lab.budget, seeds, images))
+    rows = {row.identity: row for row in (read_rows(path) if path.exists() else [])}
+    for number, cells in enumerate(steps, start=1):
+        print(f"step {number} of {len(steps)}: {len(cells)} cells of {lab.setting}", file=sys.stderr)
+        try:
+            make(cells)
+        finally:
+            done = [row for cell in cells for row in rows_of(lab, cell)]
+            rows |= {row.identity: row for row in done}
+            write_rows(path, rows.values())
+    return list(rows.values())

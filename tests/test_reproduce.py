@@ -1,0 +1,184 @@
+import dataclasses
+
+import pytest
+import torch
+
+from magnet_helpers import __main__ as command_line
+from magnet_helpers import reproduce as reproduce_module
+from magnet_helpers.artifacts import Store
+from magnet_helpers.budget import PAPER, SMOKE
+from magnet_helpers.cells import trainings
+from magnet_helpers.data import load_images
+from magnet_helpers.defenses import NO_REFORMER, denoising
+from magnet_helpers.experiments import GRID, TABLE_4, VARIANTS
+from magnet_helpers.lab import Lab
+from magnet_helpers.reproduce import (
+    Row,
+    cells_of_seed,
+    crossed_cells,
+    pack_bits,
+    read_rows,
+    reproduce,
+    rows_of,
+    unpack_bits,
+    write_rows,
+)
+
+TINY = dataclasses.replace(
+    SMOKE, classifier_images=32, autoencoder_images=32, validation_images=8, test_images=20, classifier_epochs=1
+)
+
+
+@pytest.fixture
+def lab(tmp_path) -> Lab:
+    return Lab(TINY, load_images("digits"), seed=0, store=Store(tmp_path / "artifacts"), device=torch.device("cpu"))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Let the grid be two defences."""
+    monkeypatch.setattr(reproduce_module, "GRID", (NO_REFORMER, denoising(0.4)))
+    monkeypatch.setattr(reproduce_module, "TABLE_4", (NO_REFORMER, denoising(0.4)))
+
+
+# ---- which cells
+
+
+def test_the_grid_is_the_papers_with_its_budget():
+    cells = cells_of_seed(PAPER, 3, ["grid"], 10_000)
+    assert [cell.defense for cell in cells] == list(GRID)
+    recipes = trainings(cells)
+    assert len(recipes) == 1 + 1 + 5 * (1 + 3 + 2) + 6
+    assert sum(recipe.config.epochs for recipe in recipes) == 30 + 20 + 5 * (20 + 3 * 10 + 2 * 20) + 6 * 20
+    assert {cell.images for cell in cells} == {10_000}
+    assert {cell.classifier.config.seed for cell in cells} == {3}
+
+
+def test_parts_share_what_they_have_in_common():
+    grid, variants = (cells_of_seed(PAPER, 0, [part], 100) for part in ("grid", "variants"))
+    both = cells_of_seed(PAPER, 0, ["grid", "variants"], 100)
+    common = set(GRID) & set(VARIANTS)
+    assert len(common) == 5
+    assert len(both) == len(grid) + len(variants) - len(common)
+
+
+def test_the_other_attacks_and_classifiers():
+    labels = cells_of_seed(PAPER, 0, ["labels"], 10_000)
+    assert {repr(cell.attack) for cell in labels} == {"FGSM(epsilon=0.3, labels='given')"}
+    shorter = cells_of_seed(PAPER, 0, ["classifier"], 10_000)
+    assert sorted({cell.classifier.config.epochs for cell in shorter}) == [5, 10]
+    assert len(shorter) == 2 * len(TABLE_4)
+    assert {c.reformer.key for c in shorter if c.reformer} <= {c.reformer.key for c in labels if c.reformer}
+    strong = cells_of_seed(PAPER, 0, ["pgd"], 10_000)
+    assert {cell.images for cell in strong} == {1000}
+    assert {(cell.attack.steps, cell.attack.restarts) for cell in strong} == {(100, 5)}
+
+
+def test_crossing_leaves_out_what_the_grid_has():
+    cells = crossed_cells(PAPER, [0, 1, 2], 100)
+    pairs = {(cell.classifier.config.seed, cell.reformer_seed) for cell in cells}
+    assert pairs == {(one, other) for one in range(3) for other in range(3) if one != other}
+    assert len(cells) == len(pairs) * (len(TABLE_4) - 1)
+    assert all(cell.reformer.config.seed != cell.classifier.config.seed for cell in cells)
+
+
+# ---- rows
+
+
+def test_bits_come_back():
+    for n in (1, 7, 8, 9, 1000):
+        right = torch.rand(n, generator=torch.Generator().manual_seed(n)) < 0.5
+        assert torch.equal(unpack_bits(pack_bits(right), n), right)
+
+
+def test_rows_hold_the_counts_and_the_answers_of_the_reports(lab, small, tmp_path):
+    path = tmp_path / "results" / "tiny.csv"
+    rows = reproduce(lab, [4, 5], ["grid"], path, lab.make)
+    assert len(rows) == 2 * 2 * 3
+    assert read_rows(path) == rows
+    cell = cells_of_seed(TINY, 5, ["grid"], 20)[1]
+    report = lab.evaluate(cell)
+    found = {row.setting: row for row in rows if row.reformer_seed == 5 and row.defence == "DAE, noise 0.4"}
+    assert set(found) == {"clean", "grey_box", "white_box"}
+    for setting, row in found.items():
+        right = getattr(report, setting) == report.labels
+        assert (row.correct, row.n) == (int(right.sum()), 20)
+        assert torch.equal(unpack_bits(row.right, row.n), right)
+        assert (row.classifier_seed, row.classifier_epochs, row.budget, row.dataset) == (5, 1, "smoke", "digits")
+        assert row.training_seconds >= 0
+        assert row.device == "cpu"
+
+
+def test_a_run_that_was_stopped_goes_on(lab, small, tmp_path):
+    path = tmp_path / "tiny.csv"
+    made = []
+
+    def stop_in_the_second_seed(cells):
+        if made:
+            lab.make(cells[:1])
+            raise KeyboardInterrupt
+        lab.make(cells)
+        made.extend(cells)
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(lab, [4, 5], ["grid"], path, stop_in_the_second_seed)
+    assert len(read_rows(path)) == 9, "what was done is in the file"
+    rows = reproduce(lab, [5], ["grid"], path, lab.make)
+    assert len(rows) == len(read_rows(path)) == 12
+    assert len({row.identity for row in rows}) == 12
+
+
+def test_rows_of_what_is_not_there(lab):
+    assert rows_of(lab, cells_of_seed(TINY, 9, ["grid"], 20)[0]) == []
+
+
+def test_other_columns_are_refused(tmp_path):
+    path = tmp_path / "other.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"must have the columns .*'dataset'.*, got \['a', 'b'\]"):
+        read_rows(path)
+
+
+def test_rows_keep_their_types(tmp_path):
+    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 6)
+    write_rows(tmp_path / "rows.csv", [row, dataclasses.replace(row, collapsed=False)])
+    assert read_rows(tmp_path / "rows.csv") == [row, dataclasses.replace(row, collapsed=False)]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "parts", "message"),
+    [
+        ([0], ["tables"], "parts must be some of grid, variants, .*, got tables"),
+        ([], ["grid"], "at least one"),
+        ([1, 1], ["grid"], r"seeds must be different, .* got \[1, 1\]"),
+        ([1], ["cross"], "at least two seeds"),
+    ],
+)
+def test_what_is_refused_before_anything_is_trained(lab, tmp_path, seeds, parts, message):
+    with pytest.raises(ValueError, match=message):
+        reproduce(lab, seeds, parts, tmp_path / "x.csv", lambda _: pytest.fail("nothing may be trained"))
+
+
+# ---- the command
+
+
+def test_the_command_writes_the_file_and_says_so(monkeypatch, tmp_path, small, capsys):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    monkeypatch.setitem(command_line.BUDGETS, "smoke", TINY)
+    arguments = ["reproduce", "--budget", "smoke", "--dataset", "digits", "--seeds", "1"]
+    assert command_line.main(arguments) == 0
+    path = tmp_path / "build" / "results" / "smoke.csv"
+    assert f"6 rows in {path}" in capsys.readouterr().out
+    assert command_line.main([*arguments, "--parts", "cross"]) == 2
+    assert "at least two seeds" in capsys.readouterr().err
+
+
+def test_the_command_can_be_interrupted(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lab, "make", interrupt)
+    assert command_line.main(["reproduce", "--budget", "smoke", "--dataset", "digits"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
