@@ -1,0 +1,100 @@
+"""Intervals for what several seeds say about the same test images.
+
+An accuracy varies for two reasons: other images, and other seeds. Both are drawn at random and crossed, every seed with
+every image, like readers and cases in diagnostic studies. The variance of the mean is taken from the two-way analysis
+of variance, its degrees of freedom are Satterthwaite's (Dorfman, Berbaum & Metz 1992, "Receiver operating characteristic
+rating analysis"; Searle, Casella & McCulloch 1992, "Variance components", section 4). With one seed only the images are
+left, and the interval says nothing about other seeds.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and images with its 95 % interval.
+
+    Attributes:
+        mean: in the unit of what was measured.
+        half_width: half the width of the interval.
+        n_seeds: seeds; with 1 the interval is that of the images alone.
+        n_images: images of each seed.
+    """
+
+    mean: float
+    half_width: float
+    n_seeds: int
+    n_images: int
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self.mean + self.half_width
+
+    def in_percent(self, *, signed: bool = False) -> str:
+        """Return the mean and the half-width in percent (points, for a difference), for example `"62.5 ± 1.9"`."""
+        return f"{100 * self.mean:{'+' if signed else ''}.1f} ± {100 * self.half_width:.1f}"
+
+
+def estimate(values: Tensor) -> Estimate:
+    """Return the mean of values (S, N), one row for each seed and one column for each image, with its interval.
+
+    For an accuracy the values are 0 and 1; for the difference of two defences on the same images and, seed by seed, the
+    same classifier they are −1, 0 and 1.
+
+    Raises:
+        ValueError: unless there are one seed and two images or more.
+    """
+    from scipy.stats import t  # takes 2 s to import
+
+    if values.ndim != 2 or len(values) < 1 or values.shape[1] < 2:
+        raise ValueError(f"values must have shape (seeds, images) with at least 1 and 2, got {tuple(values.shape)}")
+    values = values.double()
+    seeds, images = values.shape
+    mean = values.mean()
+    of_images = seeds * (values.mean(dim=0) - mean).square().sum().item() / (images - 1)  # mean squares
+    if seeds == 1:
+        variance, freedom = of_images / images, float(images - 1)
+    else:
+        of_seeds = images * (values.mean(dim=1) - mean).square().sum().item() / (seeds - 1)
+        rest = values - values.mean(dim=1, keepdim=True) - values.mean(dim=0, keepdim=True) + mean
+        left = rest.square().sum().item() / ((seeds - 1) * (images - 1))
+        # The estimate by the difference can fall below what either source gives alone. Then that is taken.
+        total = max(of_seeds + of_images - left, of_seeds, of_images)
+        variance = total / (seeds * images)
+        parts = (of_seeds**2, seeds - 1), (of_images**2, images - 1), (left**2, (seeds - 1) * (images - 1))
+        spread = sum(square / free for square, free in parts)
+        freedom = max(total**2 / spread, seeds - 1.0) if spread else 1.0
+    return Estimate(mean.item(), float(t.ppf(0.975, freedom)) * math.sqrt(variance), seeds, images)
+
+
+def difference(first: Tensor, second: Tensor) -> Estimate:
+    """Return by how much `second` is better than `first`, paired: right answers (S, N) of both, same seeds and images.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(
+            f"a paired difference needs the same seeds and images, got {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+    return estimate(second.double() - first.double())
+
+
+def share(count: int, total: int) -> tuple[float, float]:
+    """Return the exact 95 % interval of a share (Clopper & Pearson 1934), for counts of few seeds."""
+    from scipy.stats import binomtest
+
+    bounds = binomtest(count, total).proportion_ci(0.95, method="exact")
+    return float(bounds.low), float(bounds.high)
+
+
+__all__ = ["Estimate", "difference", "estimate", "share"]

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from magnet_helpers.intervals import difference, estimate, share
+
+
+def crossed(seeds, images, *, of_seeds, of_images, noise, generator):
+    """Return values with a random effect of each seed, of each image, and of each pair; the true mean is 0.3."""
+    return torch.from_numpy(
+        0.3
+        + of_seeds * generator.standard_normal((seeds, 1))
+        + of_images * generator.standard_normal((1, images))
+        + noise * generator.standard_normal((seeds, images))
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "of_images", "noise"), [(0.5, 0.0, 1.0), (0.0, 1.0, 0.3), (0.1, 1.0, 1.0), (0.02, 0.3, 0.5)]
+)
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_the_interval_holds_the_truth_in_95_of_100_studies(seeds, of_seeds, of_images, noise):
+    generator = np.random.default_rng(0)
+    effects = {"of_seeds": of_seeds, "of_images": of_images, "noise": noise}
+    found = [estimate(crossed(seeds, 80, **effects, generator=generator)) for _ in range(1000)]
+    covered = sum(each.low <= 0.3 <= each.high for each in found) / 1000
+    assert covered >= 0.93
+    if of_seeds >= 0.5:  # with little between seeds it errs on the safe side
+        assert covered <= 0.975
+
+
+def test_the_variance_is_that_of_the_analysis_of_variance_in_loops():
+    values = crossed(4, 6, of_seeds=2.0, of_images=1, noise=1, generator=np.random.default_rng(1))
+    s, n = values.shape
+    mean = values.sum().item() / (s * n)
+    rows = [sum(values[i, j].item() for j in range(n)) / n for i in range(s)]
+    columns = [sum(values[i, j].item() for i in range(s)) / s for j in range(n)]
+    a = n * sum((row - mean) ** 2 for row in rows) / (s - 1)
+    b = s * sum((column - mean) ** 2 for column in columns) / (n - 1)
+    c = sum((values[i, j].item() - rows[i] - columns[j] + mean) ** 2 for i in range(s) for j in range(n))
+    c /= (s - 1) * (n - 1)
+    assert a + b - c > max(a, b)
+    freedom = (a + b - c) ** 2 / (a**2 / (s - 1) + b**2 / (n - 1) + c**2 / ((s - 1) * (n - 1)))
+    expected = stats.t.ppf(0.975, freedom) * ((a + b - c) / (s * n)) ** 0.5
+    found = estimate(values)
+    assert found.mean == pytest.approx(mean)
+    assert found.half_width == pytest.approx(expected)
+    assert (found.n_seeds, found.n_images) == (4, 6)
+
+
+def test_seeds_that_differ_only_by_a_constant_give_students_interval():
+    per_seed = torch.tensor([0.1, 0.4, 0.2, 0.6], dtype=torch.float64)
+    found = estimate(per_seed[:, None].expand(4, 50))
+    low, high = stats.t.interval(0.95, 3, per_seed.mean().item(), stats.sem(per_seed))
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_one_seed_gives_the_interval_of_the_images():
+    values = torch.tensor([[1, 0, 1, 1, 0, 1, 1, 1]])
+    low, high = stats.t.interval(0.95, 7, 0.75, stats.sem(values[0].numpy()))
+    found = estimate(values)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_a_paired_difference_is_narrower_than_its_parts():
+    generator = torch.Generator().manual_seed(0)
+    hard = torch.rand(400, generator=generator)
+    first = torch.stack([hard < 0.6 for _ in range(3)])
+    second = torch.stack([hard < 0.65 for _ in range(3)])
+    found = difference(first, second)
+    assert found.mean == pytest.approx((second.double() - first.double()).mean().item())
+    assert found.low > 0
+    assert found.half_width < estimate(first).half_width
+    assert difference(second, first).mean == -found.mean
+
+
+def test_nothing_varies():
+    assert estimate(torch.ones(3, 10)).half_width == 0
+    assert str(estimate(torch.ones(3, 10)).in_percent()) == "100.0 ± 0.0"
+    assert difference(torch.ones(3, 10), torch.zeros(3, 10)).in_percent(signed=True) == "-100.0 ± 0.0"
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 5), (3, 1), (2, 3, 4)])
+def test_too_little_to_go_by(shape):
+    with pytest.raises(ValueError, match=r"shape \(seeds, images\)"):
+        estimate(torch.ones(shape))
+
+
+def test_a_difference_needs_the_same_seeds_and_images():
+    with pytest.raises(ValueError, match=r"got \(2, 5\) and \(3, 5\)"):
+        difference(torch.ones(2, 5), torch.ones(3, 5))
+
+
+def test_the_exact_interval_of_a_share():
+    assert share(0, 3) == pytest.approx((0, 1 - 0.025 ** (1 / 3)))
+    assert share(3, 3)[0] == pytest.approx(0.025 ** (1 / 3))
