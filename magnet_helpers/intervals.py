@@ -2,9 +2,9 @@
 
 An accuracy varies for two reasons: other images, and other seeds. Both are drawn at random and crossed, every seed with
 every image, like readers and cases in diagnostic studies. The variance of the mean is taken from the two-way analysis
-of variance, its degrees of freedom are Satterthwaite's (Dorfman, Berbaum & Metz 1992, "Receiver operating characteristic
-rating analysis"; Searle, Casella & McCulloch 1992, "Variance components", section 4). With one seed only the images are
-left, and the interval says nothing about other seeds.
+of variance, its degrees of freedom are Satterthwaite's (Dorfman, Berbaum & Metz 1992, "Receiver operating
+characteristic rating analysis"; Searle, Casella & McCulloch 1992, "Variance components", section 4). With one seed only
+the images are left, and the interval says nothing about other seeds.
 """
 
 import math

@@ -1,0 +1,190 @@
+"""The ledger: what the paper claims, what it shows for it, what several seeds of ours show, and a verdict.
+
+A claim is a difference of two accuracies (or a count of collapses) and a threshold. The rule is the same for all: it
+*holds* if the whole 95 % interval of our difference lies where the claim says, *does not hold* if the whole interval
+lies elsewhere, and is *undecided* otherwise. One seed is never enough for a verdict.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
+from magnet_helpers.intervals import Estimate, difference, estimate, share
+from magnet_helpers.lab import PAPER_ATTACK
+from magnet_helpers.paper import Setting, paper_number
+from magnet_helpers.reproduce import STRONG_ATTACK, Row, unpack_bits
+
+Verdict = Literal["holds", "does not hold", "undecided"]
+Key = tuple[Defense, Setting, str]
+FGSM_SETTINGS, PGD_SETTINGS = repr(PAPER_ATTACK), repr(STRONG_ATTACK)
+
+
+class Results:
+    """Rows of one results file, asked by defence, setting and attack.
+
+    Only cells of one seed count: reformer and classifier of the same seed, the classifier trained as long as most are.
+
+    Args:
+        rows: as `reproduce.read_rows` returns them; of one dataset and one budget.
+
+    Raises:
+        ValueError: if the rows are of several datasets or budgets: numbers of different budgets are never mixed.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = [row for row in rows if row.classifier_seed == row.reformer_seed]
+        kinds = {(row.dataset, row.budget) for row in self.rows}
+        if len(kinds) > 1:
+            raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
+        self.epochs = max((row.classifier_epochs for row in self.rows), default=0)
+
+    def find(self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS) -> dict[int, Row]:
+        """Return the rows of a cell by seed; empty if it was not measured."""
+        wanted = (defense.label, setting, attack, self.epochs)
+        return {
+            row.reformer_seed: row
+            for row in self.rows
+            if (row.defence, row.setting, row.attack, row.classifier_epochs) == wanted
+        }
+
+    def right(self, key: Key, seeds: Sequence[int]) -> Tensor:
+        """Return which answers were right, booleans (S, N), for these seeds."""
+        found = self.find(*key)
+        return torch.stack([unpack_bits(found[seed].right, found[seed].n) for seed in seeds])
+
+    def accuracy(self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS) -> Estimate | None:
+        """Return the mean accuracy over all seeds; None if the cell was not measured."""
+        seeds = sorted(self.find(defense, setting, attack))
+        return estimate(self.right((defense, setting, attack), seeds)) if seeds else None
+
+    def gain(self, first: Key, second: Key) -> Estimate | None:
+        """Return by how much the second is more accurate than the first, paired; None if they share no seed."""
+        seeds = sorted(set(self.find(*first)) & set(self.find(*second)))
+        return difference(self.right(first, seeds), self.right(second, seeds)) if seeds else None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: `second` is more accurate than `first` by more than `threshold`.
+
+    Attributes:
+        text: in one line.
+        first: what is compared with.
+        second: what should be better.
+        threshold: as a share: 0 for "better", −0.01 for "at most one point worse".
+        why: what explains the verdict, or what limits it.
+    """
+
+    text: str
+    first: Key
+    second: Key
+    threshold: float = 0.0
+    why: str = ""
+
+    @property
+    def papers(self) -> float | None:
+        """The paper's difference in points; None if it prints no such numbers."""
+        if {self.first[2], self.second[2]} != {FGSM_SETTINGS}:
+            return None
+        first, second = (paper_number(defense, setting) for defense, setting, _ in (self.first, self.second))
+        return second.percent - first.percent if first and second else None
+
+    def verdict(self, gain: Estimate | None) -> Verdict:
+        """Return the verdict on our own difference."""
+        if gain is None or gain.n_seeds < 2:
+            return "undecided"
+        if gain.low > self.threshold:
+            return "holds"
+        return "does not hold" if gain.high < self.threshold else "undecided"
+
+
+def _grey(defense: Defense, attack: str = FGSM_SETTINGS) -> Key:
+    return defense, "grey_box", attack
+
+
+def _white(defense: Defense, attack: str = FGSM_SETTINGS) -> Key:
+    return defense, "white_box", attack
+
+
+def _clean(defense: Defense) -> Key:
+    return defense, "clean", FGSM_SETTINGS
+
+
+_DAE, _SDAE_2, _SDAE_3, _CAE = denoising(0.4), stacked(2, 0.4), stacked(3, 0.4), contractive(1e-3)
+
+CLAIMS: tuple[Claim, ...] = (
+    *(
+        Claim(f"{each.label} raises accuracy under FGSM (grey box)", _white(NO_REFORMER), _grey(each))
+        for each in (VANILLA, _DAE, _SDAE_3, _CAE)
+    ),
+    Claim("denoising beats vanilla (grey box)", _grey(VANILLA), _grey(_DAE)),
+    Claim("denoising beats vanilla (white box)", _white(VANILLA), _white(_DAE)),
+    Claim("a stack of two beats one denoising autoencoder (grey box)", _grey(_DAE), _grey(_SDAE_2)),
+    Claim("a stack of two beats one denoising autoencoder (white box)", _white(_DAE), _white(_SDAE_2)),
+    Claim("a third autoencoder helps in the grey box", _grey(_SDAE_2), _grey(_SDAE_3)),
+    Claim("a third autoencoder does not help in the white box", _white(_SDAE_3), _white(_SDAE_2)),
+    Claim(
+        "one denoising autoencoder costs less than 1 point of clean accuracy", _clean(NO_REFORMER), _clean(_DAE), -0.01
+    ),
+    Claim("a stack of three costs less than 1 point of clean accuracy", _clean(NO_REFORMER), _clean(_SDAE_3), -0.01),
+    Claim("the contractive autoencoder is worse than the denoising one (grey box)", _grey(_CAE), _grey(_DAE)),
+    Claim("the contractive penalty helps (grey box, beside λ = 0)", _grey(contractive(0.0)), _grey(_CAE)),
+    Claim("the contractive penalty helps (white box, beside λ = 0)", _white(contractive(0.0)), _white(_CAE)),
+    *(
+        Claim(f"{each.label}: the white box is easier to survive than the grey box", _grey(each), _white(each))
+        for each in (VANILLA, denoising(0.3))
+    ),
+    *(
+        Claim(
+            f"the same under PGD, 100 steps and 5 restarts: {each.label}",
+            _grey(each, PGD_SETTINGS),
+            _white(each, PGD_SETTINGS),
+        )
+        for each in (VANILLA, denoising(0.3))
+    ),
+)
+
+LOW_NOISE: tuple[Defense, ...] = tuple(
+    defense for level in (0.1, 0.2) for defense in (denoising(level), denoising(level).but(start="keras"))
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger: a claim, the paper's difference and ours in words, the seeds, and the verdict."""
+
+    claim: str
+    paper: str
+    ours: str
+    seeds: int
+    verdict: Verdict
+
+
+def ledger(results: Results) -> list[Entry]:
+    """Return the ledger: a line for each claim, and for each low noise level whether its training collapses."""
+    entries = []
+    for claim in CLAIMS:
+        gain = results.gain(claim.first, claim.second)
+        papers = "–" if claim.papers is None else f"{claim.papers:+.1f}"
+        ours = "not measured" if gain is None else gain.in_percent(signed=True)
+        entries.append(Entry(claim.text, papers, ours, gain.n_seeds if gain else 0, claim.verdict(gain)))
+    return entries + [_collapse(results, defense) for defense in LOW_NOISE]
+
+
+def _collapse(results: Results, defense: Defense) -> Entry:
+    found = results.find(defense, "clean")
+    count = sum(row.collapsed for row in found.values())
+    text = f"{defense.label} does not converge (its output is constant)"
+    if not found:
+        return Entry(text, "1 of 1", "not measured", 0, "undecided")
+    low, high = share(count, len(found))
+    # "It does not converge" is refuted by trainings that do; that some do and some do not decides nothing.
+    verdict: Verdict = "undecided"
+    if len(found) > 1 and count in (0, len(found)):
+        verdict = "holds" if count else "does not hold"
+    ours = f"{count} of {len(found)} [{100 * low:.0f}, {100 * high:.0f}] %"
+    return Entry(text, "1 of 1", ours, len(found), verdict)
