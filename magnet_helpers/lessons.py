@@ -30,16 +30,16 @@ class Lesson:
 
 
 LESSONS = (
-    Lesson("00_start_here", "Start here", {"smoke": 0.3, "fast": 3, "paper": 35}),
-    Lesson("01_classifier", "The classifier", {"smoke": 0.2, "fast": 0.3, "paper": 0.5}),
-    Lesson("02_vanilla_autoencoder", "The vanilla autoencoder", {"smoke": 0.2, "fast": 1, "paper": 16}),
-    Lesson("03_denoising_autoencoder", "The denoising autoencoder", {"smoke": 0.2, "fast": 2, "paper": 30}),
+    Lesson("00_start_here", "Start here", {"smoke": 0.3, "fast": 3.5, "paper": 60}),
+    Lesson("01_classifier", "The classifier", {"smoke": 0.2, "fast": 0.2, "paper": 0.5}),
+    Lesson("02_vanilla_autoencoder", "The vanilla autoencoder", {"smoke": 0.2, "fast": 0.4, "paper": 1}),
+    Lesson("03_denoising_autoencoder", "The denoising autoencoder", {"smoke": 0.2, "fast": 0.6, "paper": 3}),
     Lesson(
-        "04_stacked_denoising_autoencoder", "Stacked denoising autoencoders", {"smoke": 0.3, "fast": 3, "paper": 95}
+        "04_stacked_denoising_autoencoder", "Stacked denoising autoencoders", {"smoke": 0.3, "fast": 1.7, "paper": 40}
     ),
-    Lesson("05_contractive_autoencoder", "The contractive autoencoder", {"smoke": 0.4, "fast": 3, "paper": 150}),
-    Lesson("06_attacks", "Attacks", {"smoke": 0.3, "fast": 2, "paper": 50}),
-    Lesson("07_comparison", "The comparison", {"smoke": 0.3, "fast": 3, "paper": 95}),
+    Lesson("05_contractive_autoencoder", "The contractive autoencoder", {"smoke": 0.4, "fast": 2.5, "paper": 75}),
+    Lesson("06_attacks", "Attacks", {"smoke": 0.3, "fast": 1.5, "paper": 30}),
+    Lesson("07_comparison", "The comparison", {"smoke": 0.3, "fast": 2, "paper": 60}),
 )
 
 
