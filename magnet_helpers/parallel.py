@@ -76,9 +76,10 @@ def for_each_in_streams(function: Callable[[TaskT], object], tasks: Sequence[Tas
     """
 
     def in_stream(task: TaskT) -> None:
-        with torch.cuda.stream(torch.cuda.Stream()):
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
             function(task)
-        torch.cuda.synchronize()  # before another thread uses what was made
+        stream.synchronize()  # before another thread uses what was made; the whole GPU may not wait during a recording
 
     if tasks:
         _carry_out(ThreadPoolExecutor(min(STREAMS, len(tasks))), in_stream, tasks, label)

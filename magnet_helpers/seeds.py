@@ -7,8 +7,11 @@ there (`device.noise_device`). Nothing here touches PyTorch's global generator.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 import torch
+
+_GLOBAL_GENERATOR = RLock()
 
 
 def derived_seed(seed: int, purpose: str) -> int:
@@ -24,7 +27,10 @@ def new_generator(seed: int, purpose: str, device: torch.device | None = None) -
 
 @contextmanager
 def initial_weights_from(seed: int) -> Iterator[None]:
-    """Let networks that are built inside draw their initial weights from `seed`; restore the global generator."""
-    with torch.random.fork_rng(devices=[]):
+    """Let networks that are built inside draw their initial weights from `seed`; restore the global generator.
+
+    That generator is the whole process': threads wait for each other here.
+    """
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initial weights"))
         yield

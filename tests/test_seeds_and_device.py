@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from tiny import equal, tiny_images, weights
@@ -67,6 +70,21 @@ def test_initial_weights_follow_their_seed_alone():
             layers.append(weights(nn.Linear(3, 3)))
     assert equal(layers[0], layers[1])
     assert not equal(layers[0], layers[2])
+
+
+def test_threads_do_not_draw_from_each_others_initial_weights():
+    def build(seed):
+        with initial_weights_from(seed):
+            weights = []
+            for _ in range(3):
+                weights.append(torch.rand(2))
+                time.sleep(0.01)
+            return torch.cat(weights)
+
+    expected = [build(seed) for seed in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(build, range(6)))
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 # ---- devices
