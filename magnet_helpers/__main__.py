@@ -47,7 +47,10 @@ def run_reproduction(options: argparse.Namespace) -> int:
     except (DataError, ValueError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
-    print(f"{len(rows)} rows in {path}")
+    from magnet_helpers.summary import write_summary
+
+    write_summary(path.with_suffix(".md"), rows)
+    print(f"{len(rows)} rows in {path}, in words in {path.with_suffix('.md')}")
     return 0
 
 

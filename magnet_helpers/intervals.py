@@ -18,30 +18,25 @@ class Estimate:
     """A mean over seeds and images with its 95 % interval.
 
     Attributes:
-        mean: in the unit of what was measured.
+        value: the mean, in the unit of what was measured.
         half_width: half the width of the interval.
         n_seeds: seeds; with 1 the interval is that of the images alone.
         n_images: images of each seed.
     """
 
-    mean: float
+    value: float
     half_width: float
     n_seeds: int
     n_images: int
 
     @property
-    def low(self) -> float:
-        """The lower end of the interval."""
-        return self.mean - self.half_width
-
-    @property
-    def high(self) -> float:
-        """The upper end of the interval."""
-        return self.mean + self.half_width
+    def interval(self) -> tuple[float, float]:
+        """The two ends of the interval."""
+        return self.value - self.half_width, self.value + self.half_width
 
     def in_percent(self, *, signed: bool = False) -> str:
         """Return the mean and the half-width in percent (points, for a difference), for example `"62.5 ± 1.9"`."""
-        return f"{100 * self.mean:{'+' if signed else ''}.1f} ± {100 * self.half_width:.1f}"
+        return f"{100 * self.value:{'+' if signed else ''}.1f} ± {100 * self.half_width:.1f}"
 
 
 def estimate(values: Tensor) -> Estimate:

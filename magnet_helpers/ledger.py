@@ -97,9 +97,10 @@ class Claim:
         """Return the verdict on our own difference."""
         if gain is None or gain.n_seeds < 2:
             return "undecided"
-        if gain.low > self.threshold:
+        low, high = gain.interval
+        if low > self.threshold:
             return "holds"
-        return "does not hold" if gain.high < self.threshold else "undecided"
+        return "does not hold" if high < self.threshold else "undecided"
 
 
 def _grey(defense: Defense, attack: str = FGSM_SETTINGS) -> Key:
@@ -155,13 +156,25 @@ LOW_NOISE: tuple[Defense, ...] = tuple(
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger: a claim, the paper's difference and ours in words, the seeds, and the verdict."""
+    """One line of the ledger.
+
+    Attributes:
+        claim: in one line.
+        paper: the paper's difference in points, or its count.
+        ours: our difference in points with its 95 % interval, or our count.
+        seeds: how many seeds of ours.
+        verdict: by the rule at the top of this module.
+        gain: our difference; None for counts and for what was not measured.
+        papers_gain: the paper's difference in points; None if it prints no such numbers.
+    """
 
     claim: str
     paper: str
     ours: str
     seeds: int
     verdict: Verdict
+    gain: Estimate | None = None
+    papers_gain: float | None = None
 
 
 def ledger(results: Results) -> list[Entry]:
@@ -171,7 +184,8 @@ def ledger(results: Results) -> list[Entry]:
         gain = results.gain(claim.first, claim.second)
         papers = "–" if claim.papers is None else f"{claim.papers:+.1f}"
         ours = "not measured" if gain is None else gain.in_percent(signed=True)
-        entries.append(Entry(claim.text, papers, ours, gain.n_seeds if gain else 0, claim.verdict(gain)))
+        seeds = gain.n_seeds if gain else 0
+        entries.append(Entry(claim.text, papers, ours, seeds, claim.verdict(gain), gain, claim.papers))
     return entries + [_collapse(results, defense) for defense in LOW_NOISE]
 
 

@@ -5,7 +5,7 @@ Drawings of whole ideas (the workflow, the manifold) are in `diagrams`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from magnet_helpers.evaluation import Accuracy
 from magnet_helpers.training import History
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -24,6 +23,19 @@ LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)))
 COLORS = sns.color_palette("colorblind")
 DPI = 110
 PAPER = "paper (MNIST)"
+VERDICT_STYLES = {"holds": (2, "o"), "does not hold": (3, "s"), "undecided": (7, "D")}
+
+
+class Measured(Protocol):
+    """A share with its 95 % interval: `evaluation.Accuracy`, or `intervals.Estimate` over several seeds."""
+
+    @property
+    def value(self) -> float:
+        """The share, in [0, 1]; of a difference, in [−1, 1]."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends of its interval."""
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float], note: str, **options: Any) -> tuple[Figure, Any]:
@@ -121,7 +133,7 @@ def plot_confusion(predictions: Mapping[str, Tensor], labels: Tensor, note: str)
     return figure
 
 
-def _draw_accuracies(axes: Axes, xs: Sequence[float], accuracies: Sequence[Accuracy], **style: Any) -> None:
+def _draw_accuracies(axes: Axes, xs: Sequence[float], accuracies: Sequence[Measured], **style: Any) -> None:
     values = np.array([100 * accuracy.value for accuracy in accuracies])
     bounds = 100 * np.array([accuracy.interval for accuracy in accuracies])
     # Rounding may put a bound a hair inside the value at 0 and 100 %.
@@ -131,14 +143,14 @@ def _draw_accuracies(axes: Axes, xs: Sequence[float], accuracies: Sequence[Accur
 
 def plot_accuracy_curves(
     xs: Sequence[float],
-    curves: Mapping[str, Sequence[Accuracy]],
+    curves: Mapping[str, Sequence[Measured]],
     note: str,
     *,
     x_name: str,
     paper: Mapping[str, Sequence[float | None]] | None = None,
     tick_labels: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw accuracies with 95 % Wilson intervals, and the paper's as hollow markers on a thin dotted line.
+    """Draw accuracies with their 95 % intervals, and the paper's as hollow markers on a thin dotted line.
 
     Args:
         xs: one position for each accuracy of a curve.
@@ -178,7 +190,7 @@ def _ours_first_legend(axes: Axes) -> None:
 
 
 def plot_comparison(
-    accuracies: Mapping[str, Mapping[str, Accuracy]],
+    accuracies: Mapping[str, Mapping[str, Measured]],
     paper: Mapping[str, Mapping[str, float | None]],
     note: str,
 ) -> Figure:
@@ -206,4 +218,33 @@ def plot_comparison(
     axes.set_yticks(heights, list(accuracies))
     axes.set(xlabel="accuracy (%)", xlim=(-2, 102))
     _ours_first_legend(axes)
+    return figure
+
+
+def plot_differences(
+    differences: Mapping[str, Measured], papers: Mapping[str, float | None], verdicts: Mapping[str, str], note: str
+) -> Figure:
+    """Draw one line per claim: our difference in points with its 95 % interval, and the paper's as a cross.
+
+    Args:
+        differences: claim to our difference, as a share.
+        papers: claim to the paper's difference in points; None where it prints no such numbers.
+        verdicts: claim to `"holds"`, `"does not hold"` or `"undecided"`: each has its own colour and marker.
+        note: what the numbers were made with.
+    """
+    figure, axes = new_figure(1, 1, (9.5, 0.33 * len(differences) + 1.4), note)
+    heights = dict(zip(differences, np.arange(len(differences))[::-1], strict=True))
+    axes.axvline(0, color="0.4", linewidth=1)
+    for verdict, (color, marker) in VERDICT_STYLES.items():
+        mine = [claim for claim in differences if verdicts[claim] == verdict]
+        values = 100 * np.array([differences[claim].value for claim in mine])
+        bounds = 100 * np.array([differences[claim].interval for claim in mine]).reshape(-1, 2)
+        errors = np.abs(np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
+        style = {"color": COLORS[color], "marker": marker, "linestyle": "none"}
+        axes.errorbar(values, [heights[claim] for claim in mine], xerr=errors, capsize=2, label=verdict, **style)
+    printed = {claim: value for claim, value in papers.items() if value is not None and claim in heights}
+    axes.plot(printed.values(), [heights[claim] for claim in printed], "x", color="black", label=PAPER)
+    axes.set_yticks(list(heights.values()), list(heights), fontsize=8)
+    axes.set(xlabel="difference in accuracy (points)")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure

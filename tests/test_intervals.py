@@ -24,7 +24,7 @@ def test_the_interval_holds_the_truth_in_95_of_100_studies(seeds, of_seeds, of_i
     generator = np.random.default_rng(0)
     effects = {"of_seeds": of_seeds, "of_images": of_images, "noise": noise}
     found = [estimate(crossed(seeds, 80, **effects, generator=generator)) for _ in range(1000)]
-    covered = sum(each.low <= 0.3 <= each.high for each in found) / 1000
+    covered = sum(each.interval[0] <= 0.3 <= each.interval[1] for each in found) / 1000
     assert covered >= 0.93
     if of_seeds >= 0.5:  # with little between seeds it errs on the safe side
         assert covered <= 0.975
@@ -44,7 +44,7 @@ def test_the_variance_is_that_of_the_analysis_of_variance_in_loops():
     freedom = (a + b - c) ** 2 / (a**2 / (s - 1) + b**2 / (n - 1) + c**2 / ((s - 1) * (n - 1)))
     expected = stats.t.ppf(0.975, freedom) * ((a + b - c) / (s * n)) ** 0.5
     found = estimate(values)
-    assert found.mean == pytest.approx(mean)
+    assert found.value == pytest.approx(mean)
     assert found.half_width == pytest.approx(expected)
     assert (found.n_seeds, found.n_images) == (4, 6)
 
@@ -53,14 +53,14 @@ def test_seeds_that_differ_only_by_a_constant_give_students_interval():
     per_seed = torch.tensor([0.1, 0.4, 0.2, 0.6], dtype=torch.float64)
     found = estimate(per_seed[:, None].expand(4, 50))
     low, high = stats.t.interval(0.95, 3, per_seed.mean().item(), stats.sem(per_seed))
-    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.interval == pytest.approx((low, high))
 
 
 def test_one_seed_gives_the_interval_of_the_images():
     values = torch.tensor([[1, 0, 1, 1, 0, 1, 1, 1]])
     low, high = stats.t.interval(0.95, 7, 0.75, stats.sem(values[0].numpy()))
     found = estimate(values)
-    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.interval == pytest.approx((low, high))
 
 
 def test_a_paired_difference_is_narrower_than_its_parts():
@@ -69,10 +69,10 @@ def test_a_paired_difference_is_narrower_than_its_parts():
     first = torch.stack([hard < 0.6 for _ in range(3)])
     second = torch.stack([hard < 0.65 for _ in range(3)])
     found = difference(first, second)
-    assert found.mean == pytest.approx((second.double() - first.double()).mean().item())
-    assert found.low > 0
+    assert found.value == pytest.approx((second.double() - first.double()).mean().item())
+    assert found.interval[0] > 0
     assert found.half_width < estimate(first).half_width
-    assert difference(second, first).mean == -found.mean
+    assert difference(second, first).value == -found.value
 
 
 def test_nothing_varies():

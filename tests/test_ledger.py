@@ -83,9 +83,9 @@ def test_the_numbers_are_paired_means_over_seeds():
         [each.correct for each in rows() if (each.defence, each.setting) == (defense.label, "grey_box")]
         for defense in (denoising(0.4), stacked(2, 0.4))
     ]
-    assert gain.mean == pytest.approx((sum(counts[1]) - sum(counts[0])) / (3 * N))
+    assert gain.value == pytest.approx((sum(counts[1]) - sum(counts[0])) / (3 * N))
     assert gain.n_seeds == 3
-    assert results.accuracy(VANILLA, "grey_box").mean == pytest.approx(0.3, abs=0.05)
+    assert results.accuracy(VANILLA, "grey_box").value == pytest.approx(0.3, abs=0.05)
     assert results.accuracy(denoising(0.1), "grey_box") is None
 
 

@@ -1,0 +1,74 @@
+import pandas as pd
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from test_ledger import N, rows
+
+from magnet_helpers import plotting
+from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
+from magnet_helpers.intervals import estimate
+from magnet_helpers.ledger import FGSM_SETTINGS, Results, ledger
+from magnet_helpers.reproduce import write_rows
+from magnet_helpers.summary import as_markdown, ledger_frame, load_results, results_frame, write_summary
+
+
+def test_tables_set_ours_beside_the_papers():
+    results = Results(rows())
+    frame = results_frame(results, [NO_REFORMER, VANILLA, contractive(0.0), denoising(0.1)])
+    expected = estimate(results.right((VANILLA, "grey_box", FGSM_SETTINGS), [0, 1, 2])).in_percent()
+    assert frame.loc["vanilla AE", "grey box, ours"] == expected
+    assert frame.loc["vanilla AE", "grey box, paper"] == "32.93"
+    assert frame.loc["vanilla AE", "seeds"] == 3
+    assert frame.loc["no reformer", "grey box, ours"] == "–"
+    assert frame.loc["no reformer", "white box, ours"] != "–"
+    assert frame.loc["CAE, λ = 0", "clean, paper"] == "–"
+    assert (frame.loc["DAE, noise 0.1", "clean, ours"], frame.loc["DAE, noise 0.1", "seeds"]) == ("–", 0)
+
+
+def test_the_ledger_as_a_frame():
+    results = Results(rows())
+    frame, entries = ledger_frame(results), ledger(results)
+    assert list(frame.index) == [entry.claim for entry in entries]
+    assert frame["verdict"].tolist() == [entry.verdict for entry in entries]
+    assert frame.loc["denoising beats vanilla (grey box)", "paper"] == "+44.2"
+
+
+def test_the_summary_says_what_it_comes_from(tmp_path):
+    path = tmp_path / "paper.md"
+    write_summary(path, rows())
+    text = path.read_text()
+    assert "# Results: mnist, paper budget" in text
+    assert f"Seeds 0, 1, 2; {N} test images; cpu, torch 2." in text
+    assert "not the paper's budget" not in text
+    for title in ("Table 2", "Table 3", "Table 4", "The author's program", "The ledger"):
+        assert f"## {title}" in text
+    write_summary(path, [row.__class__(**{**row.__dict__, "budget": "fast"}) for row in rows([0])])
+    assert "**This is not the paper's budget**" in path.read_text()
+
+
+def test_markdown():
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}, index=pd.Index(["one", "two"], name="row"))
+    assert as_markdown(frame) == "| row | a | b |\n| --- | --- | --- |\n| one | 1 | x |\n| two | 2 | y |"
+
+
+def test_results_are_found_where_the_project_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    assert load_results("paper").rows == []
+    write_rows(tmp_path / "data" / "results" / "paper.csv", rows())
+    assert len(load_results("paper").rows) == len(rows())
+
+
+def test_differences_are_drawn_with_their_intervals_verdicts_and_the_papers():
+    values = {"a": estimate(torch.tensor([[1.0, 0, 1, 1], [1, 1, 1, 1]])), "b": estimate(torch.zeros(2, 4))}
+    figure = plotting.plot_differences(values, {"a": 12.5, "b": None}, {"a": "holds", "b": "undecided"}, "note")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
+    assert axes.get_xlabel() == "difference in accuracy (points)"
+    held = next(each for each in axes.containers if each.get_label() == "holds").lines
+    assert held[0].get_xdata().tolist() == [87.5]
+    low, high = (100 * bound for bound in values["a"].interval)
+    assert held[2][0].get_segments()[0][:, 0].tolist() == pytest.approx([low, high])
+    cross = next(line for line in axes.lines if line.get_label() == plotting.PAPER)
+    assert list(cross.get_xdata()) == [12.5]
+    assert list(cross.get_ydata()) == list(held[0].get_ydata())
+    plt.close(figure)
