@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from magnet_helpers.budget import get_budget
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.intervals import Estimate, difference, estimate, share
 from magnet_helpers.lab import PAPER_ATTACK
@@ -24,9 +25,7 @@ FGSM_SETTINGS, PGD_SETTINGS = repr(PAPER_ATTACK), repr(STRONG_ATTACK)
 
 
 class Results:
-    """Rows of one results file, asked by defence, setting and attack.
-
-    Only cells of one seed count: reformer and classifier of the same seed, the classifier trained as long as most are.
+    """Rows of one results file, asked by defence, setting, attack and the classifier's length of training.
 
     Args:
         rows: as `reproduce.read_rows` returns them; of one dataset and one budget.
@@ -36,35 +35,56 @@ class Results:
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = [row for row in rows if row.classifier_seed == row.reformer_seed]
+        self.rows = list(rows)
         kinds = {(row.dataset, row.budget) for row in self.rows}
         if len(kinds) > 1:
             raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
-        self.epochs = max((row.classifier_epochs for row in self.rows), default=0)
+        self.epochs = get_budget(self.rows[0].budget).classifier_epochs if self.rows else 0
 
-    def find(self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS) -> dict[int, Row]:
-        """Return the rows of a cell by seed; empty if it was not measured."""
-        wanted = (defense.label, setting, attack, self.epochs)
+    def find(
+        self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None
+    ) -> dict[int, Row]:
+        """Return the rows of a cell by seed, reformer and classifier of the same seed; empty if it was not measured.
+
+        Args:
+            defense: which defence.
+            setting: clean, grey or white box.
+            attack: the attack with its settings.
+            epochs: of the classifier's training; default: the budget's.
+        """
+        wanted = (defense.label, setting, attack, self.epochs if epochs is None else epochs)
         return {
             row.reformer_seed: row
             for row in self.rows
             if (row.defence, row.setting, row.attack, row.classifier_epochs) == wanted
+            and row.classifier_seed == row.reformer_seed
         }
 
-    def right(self, key: Key, seeds: Sequence[int]) -> Tensor:
+    def right(self, key: Key, seeds: Sequence[int], epochs: int | None = None) -> Tensor:
         """Return which answers were right, booleans (S, N), for these seeds."""
-        found = self.find(*key)
+        found = self.find(*key, epochs)
         return torch.stack([unpack_bits(found[seed].right, found[seed].n) for seed in seeds])
 
-    def accuracy(self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS) -> Estimate | None:
+    def accuracy(
+        self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None
+    ) -> Estimate | None:
         """Return the mean accuracy over all seeds; None if the cell was not measured."""
-        seeds = sorted(self.find(defense, setting, attack))
-        return estimate(self.right((defense, setting, attack), seeds)) if seeds else None
+        seeds = sorted(self.find(defense, setting, attack, epochs))
+        return estimate(self.right((defense, setting, attack), seeds, epochs)) if seeds else None
 
     def gain(self, first: Key, second: Key) -> Estimate | None:
         """Return by how much the second is more accurate than the first, paired; None if they share no seed."""
         seeds = sorted(set(self.find(*first)) & set(self.find(*second)))
         return difference(self.right(first, seeds), self.right(second, seeds)) if seeds else None
+
+    def crossed(self, defense: Defense, setting: Setting) -> dict[tuple[int, int], float]:
+        """Return the accuracy for each pair (classifier's seed, reformer's seed) that was measured."""
+        wanted = (defense.label, setting, FGSM_SETTINGS, self.epochs)
+        return {
+            (row.classifier_seed, row.reformer_seed): row.correct / row.n
+            for row in self.rows
+            if (row.defence, row.setting, row.attack, row.classifier_epochs) == wanted
+        }
 
 
 @dataclass(frozen=True)

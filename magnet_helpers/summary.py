@@ -1,16 +1,19 @@
 """A results file in words: the paper's tables with ours beside them, the variants, and the ledger, as data frames."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from magnet_helpers.artifacts import write_text
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.experiments import TABLE_2, TABLE_3, TABLE_4, VARIANTS
-from magnet_helpers.ledger import Results, ledger
+from magnet_helpers.lab import PAPER_ATTACK
+from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger
 from magnet_helpers.paper import SETTINGS, paper_number
-from magnet_helpers.reproduce import Row, read_rows
+from magnet_helpers.reproduce import CLASSIFIER_EPOCHS, Row, read_rows
 from magnet_helpers.workspace import data_folder
 
 TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
@@ -27,13 +30,24 @@ def load_results(budget: str) -> Results:
     return Results(read_rows(path) if path.exists() else [])
 
 
-def results_frame(results: Results, defenses: Iterable[Defense]) -> pd.DataFrame:
-    """Return one row per defence: mean accuracy over the seeds with its interval, beside the paper's, in percent."""
+def results_frame(
+    results: Results, defenses: Iterable[Defense], attack: str = FGSM_SETTINGS, epochs: int | None = None
+) -> pd.DataFrame:
+    """Return one row per defence: mean accuracy over the seeds with its interval, beside the paper's, in percent.
+
+    Args:
+        results: where to look.
+        defenses: the rows, in order.
+        attack: the attack with its settings. The paper's numbers are FGSM's and stand beside that only.
+        epochs: of the classifier's training; default: the budget's.
+    """
     rows = []
     for defense in defenses:
-        row: dict[str, object] = {"defence": defense.label, "seeds": len(results.find(defense, "clean"))}
+        seeds = len(results.find(defense, "clean", attack, epochs))
+        row: dict[str, object] = {"defence": defense.label, "seeds": seeds}
         for setting in SETTINGS:
-            ours, printed = results.accuracy(defense, setting), paper_number(defense, setting)
+            ours = results.accuracy(defense, setting, attack, epochs)
+            printed = paper_number(defense, setting) if attack == FGSM_SETTINGS else None
             hidden = setting == "grey_box" and defense == NO_REFORMER
             row[f"{TITLES[setting]}, ours"] = "–" if hidden or ours is None else ours.in_percent()
             row[f"{TITLES[setting]}, paper"] = f"{printed.percent:.2f}" if printed else "–"
@@ -55,15 +69,40 @@ def ledger_frame(results: Results) -> pd.DataFrame:
     ).set_index("claim")
 
 
+def crossed_frame(results: Results) -> pd.DataFrame:
+    """Return how much of an accuracy's spread comes from the classifier's seed, and how much from the reformer's.
+
+    One row per defence of Table 4 and setting: the standard deviation, in points, of the means over the other one's
+    seeds, where every classifier was measured with every reformer.
+    """
+    rows = []
+    for defense in TABLE_4:
+        for setting in SETTINGS:
+            found = results.crossed(defense, setting)
+            seeds = sorted({seed for pair in found for seed in pair})
+            if len(seeds) > 1 and len(found) == len(seeds) ** 2:
+                table = 100 * np.array([[found[one, other] for other in seeds] for one in seeds])
+                rows.append(
+                    {
+                        "defence": f"{defense.label}, {TITLES[setting]}",
+                        "seeds": f"{len(seeds)} × {len(seeds)}",
+                        "mean": f"{table.mean():.1f}",
+                        "of the classifier": f"{table.mean(axis=1).std(ddof=1):.1f}",
+                        "of the reformer": f"{table.mean(axis=0).std(ddof=1):.1f}",
+                    }
+                )
+    return pd.DataFrame(rows, columns=["defence", "seeds", "mean", "of the classifier", "of the reformer"]).set_index(
+        "defence"
+    )
+
+
 def write_summary(path: Path, rows: Iterable[Row]) -> None:
     """Write the tables and the ledger of one results file as Markdown, beside a note that says what they come from."""
     rows = list(rows)
     results = Results(rows)
-    of_one_seed = results.rows
-    seeds = sorted({row.reformer_seed for row in of_one_seed})
-    sizes = sorted({row.n for row in of_one_seed})
-    devices = sorted({f"{row.device}, torch {row.torch}" for row in of_one_seed})
-    first = of_one_seed[0]
+    seeds, sizes = (sorted({getattr(row, name) for row in rows}) for name in ("reformer_seed", "n"))
+    devices = sorted({f"{row.device}, torch {row.torch}" for row in rows})
+    first = rows[0]
     text = [
         f"# Results: {first.dataset}, {first.budget} budget",
         "",
@@ -75,14 +114,24 @@ def write_summary(path: Path, rows: Iterable[Row]) -> None:
     ]
     if first.budget != "paper":
         text += ["", "**This is not the paper's budget**: the paper's numbers stand beside ours for orientation only."]
+    true_labels = repr(replace(PAPER_ATTACK, labels="given"))
+    lengths = {
+        f"Table 4 with classifiers of {epochs} epochs": results_frame(results, TABLE_4, epochs=epochs)
+        for epochs in CLASSIFIER_EPOCHS
+        if epochs != results.epochs
+    }
     parts = {
         "Table 2, denoising autoencoders and stacks": results_frame(results, TABLE_2),
         "Table 3, contractive autoencoders": results_frame(results, TABLE_3),
         "Table 4": results_frame(results, TABLE_4),
         "The author's program beside the paper's text": results_frame(results, VARIANTS),
-        "The ledger of the paper's claims": ledger_frame(results),
+        "Table 4 with FGSM on the true labels": results_frame(results, TABLE_4, true_labels),
+        **lengths,
+        "Table 4 under PGD, 100 steps, 5 restarts, true labels": results_frame(results, TABLE_4, PGD_SETTINGS),
+        "Spread between seeds, in points": crossed_frame(results),
     }
-    for title, frame in parts.items():
+    measured = {title: frame for title, frame in parts.items() if len(frame) and frame["seeds"].astype(bool).any()}
+    for title, frame in {**measured, "The ledger of the paper's claims": ledger_frame(results)}.items():
         text += ["", f"## {title}", "", as_markdown(frame)]
     write_text(path, "\n".join(text) + "\n")
 

@@ -65,10 +65,12 @@ def test_parts_share_what_they_have_in_common():
 def test_the_other_attacks_and_classifiers():
     labels = cells_of_seed(PAPER, 0, ["labels"], 10_000)
     assert {repr(cell.attack) for cell in labels} == {"FGSM(epsilon=0.3, labels='given')"}
-    shorter = cells_of_seed(PAPER, 0, ["classifier"], 10_000)
-    assert sorted({cell.classifier.config.epochs for cell in shorter}) == [5, 10]
-    assert len(shorter) == 2 * len(TABLE_4)
-    assert {c.reformer.key for c in shorter if c.reformer} <= {c.reformer.key for c in labels if c.reformer}
+    lengths = cells_of_seed(PAPER, 0, ["classifier"], 10_000)
+    assert sorted({cell.classifier.config.epochs for cell in lengths}) == [5, 10, 30]
+    assert len(lengths) == 3 * len(TABLE_4)
+    assert {c.reformer.key for c in lengths if c.reformer} == {c.reformer.key for c in labels if c.reformer}
+    own = [cell for cell in lengths if cell.classifier.config.epochs == 30]
+    assert set(own) <= set(cells_of_seed(PAPER, 0, ["grid"], 10_000)), "the paper's own length is in the grid"
     strong = cells_of_seed(PAPER, 0, ["pgd"], 10_000)
     assert {cell.images for cell in strong} == {1000}
     assert {(cell.attack.steps, cell.attack.restarts) for cell in strong} == {(100, 5)}

@@ -2,14 +2,14 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from test_ledger import N, rows
+from test_ledger import N, row, rows
 
 from magnet_helpers import plotting
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
 from magnet_helpers.intervals import estimate
-from magnet_helpers.ledger import FGSM_SETTINGS, Results, ledger
+from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger
 from magnet_helpers.reproduce import write_rows
-from magnet_helpers.summary import as_markdown, ledger_frame, load_results, results_frame, write_summary
+from magnet_helpers.summary import as_markdown, crossed_frame, ledger_frame, load_results, results_frame, write_summary
 
 
 def test_tables_set_ours_beside_the_papers():
@@ -42,8 +42,43 @@ def test_the_summary_says_what_it_comes_from(tmp_path):
     assert "not the paper's budget" not in text
     for title in ("Table 2", "Table 3", "Table 4", "The author's program", "The ledger"):
         assert f"## {title}" in text
+    for title in ("true labels", "5 epochs", "under PGD", "between seeds"):
+        assert f"Table 4 with {title}" not in text, "what was not measured has no table"
     write_summary(path, [row.__class__(**{**row.__dict__, "budget": "fast"}) for row in rows([0])])
     assert "**This is not the paper's budget**" in path.read_text()
+
+
+def test_other_attacks_and_classifiers_have_tables_of_their_own(tmp_path):
+    path = tmp_path / "paper.md"
+    others = [
+        row(VANILLA, "clean", 97, 0, attack="FGSM(epsilon=0.3, labels='given')"),
+        row(VANILLA, "clean", 96, 0, classifier_epochs=5),
+        row(VANILLA, "clean", 95, 0, attack=PGD_SETTINGS),
+    ]
+    write_summary(path, [*rows(), *others])
+    text = path.read_text()
+    for title in ("with FGSM on the true labels", "with classifiers of 5 epochs", "under PGD"):
+        assert f"## Table 4 {title}" in text
+    assert "## Table 4 with classifiers of 10 epochs" not in text
+    table = text.split("## Table 4 under PGD")[1]
+    line = next(line for line in table.splitlines() if line.startswith("| vanilla AE"))
+    assert line.split(" | ")[1:4] == [
+        "1",
+        Results(others[2:]).accuracy(VANILLA, "clean", PGD_SETTINGS).in_percent(),
+        "–",
+    ]
+
+
+def test_the_spread_is_told_apart_by_its_source():
+    pairs = {(one, other): 40 + 10 * one + 2 * other for one in range(3) for other in range(3)}
+    crossed = [
+        row(VANILLA, "grey_box", 0, other, classifier_seed=one, correct=percent, n=100)
+        for (one, other), percent in pairs.items()
+    ]
+    frame = crossed_frame(Results(crossed))
+    assert list(frame.index) == ["vanilla AE, grey box"]
+    assert frame.iloc[0].tolist() == ["3 × 3", "52.0", "10.0", "2.0"]
+    assert len(crossed_frame(Results(crossed[1:]))) == 0
 
 
 def test_markdown():
