@@ -4,17 +4,17 @@ The client holds the store. It sends the images and, to what starts from trained
 outcome as soon as it arrives. A task whose worker has died is done again elsewhere, by Dask. Needs the extra `cluster`.
 """
 
-import io
 import zlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from magnet_helpers.cells import Cell, trainings
-from magnet_helpers.data import ImageData
+from magnet_helpers.data import ImageData, LabeledImages
 from magnet_helpers.device import choose_device
 from magnet_helpers.lab import Lab
 from magnet_helpers.recipes import Recipe
@@ -22,6 +22,8 @@ from magnet_helpers.work import Outcome, attack_classifier, evaluate_cell, resto
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+PARTS = ("train", "validation", "test")
 
 
 def make_on_cluster(lab: Lab, cells: Iterable[Cell], client: "Client") -> None:
@@ -77,16 +79,19 @@ def make_on_cluster(lab: Lab, cells: Iterable[Cell], client: "Client") -> None:
         client.cancel([*to_keep, *networks.values(), *attacked.values(), *reports, data])
 
 
-def _pack(data: ImageData) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(data, buffer)
-    return zlib.compress(buffer.getvalue(), 1)
+def _pack(data: ImageData) -> tuple[bytes, str, str]:
+    tensors: dict[str, Tensor] = {}
+    for part in PARTS:
+        images: LabeledImages = getattr(data, part)
+        tensors |= {f"{part}.images": images.images, f"{part}.labels": images.labels}
+    return zlib.compress(save(tensors), 1), data.name, data.fingerprint
 
 
-def _unpack(packed: bytes) -> ImageData:
-    # Written by `_pack` of the client, whom the cluster's workers trust with running code anyway.
-    data: ImageData = torch.load(io.BytesIO(zlib.decompress(packed)), weights_only=False)
-    return data
+def _unpack(packed: tuple[bytes, str, str]) -> ImageData:
+    text, name, fingerprint = packed
+    tensors = load(zlib.decompress(text))
+    parts = {part: LabeledImages(tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in PARTS}
+    return ImageData(name=name, fingerprint=fingerprint, **parts)
 
 
 def _same(outcome: Outcome) -> Outcome:

@@ -15,7 +15,7 @@ from magnet_helpers import work
 from magnet_helpers.artifacts import Store
 from magnet_helpers.budget import SMOKE
 from magnet_helpers.cells import trainings
-from magnet_helpers.cluster import make_on_cluster
+from magnet_helpers.cluster import _pack, _unpack, make_on_cluster
 from magnet_helpers.data import load_images
 from magnet_helpers.defenses import NO_REFORMER, contractive, denoising, stacked
 from magnet_helpers.lab import Lab
@@ -48,6 +48,15 @@ def torch_load(path):
     return load_file(path)
 
 
+def test_images_arrive_as_they_were_sent():
+    data = load_images("digits")
+    came = _unpack(_pack(data))
+    assert (came.name, came.fingerprint) == (data.name, data.fingerprint)
+    for part in ("train", "validation", "test"):
+        assert torch.equal(getattr(came, part).images, getattr(data, part).images)
+        assert torch.equal(getattr(came, part).labels, getattr(data, part).labels)
+
+
 def test_a_cluster_makes_what_this_machine_makes(client, tmp_path):
     here, there = new_lab(tmp_path / "here"), new_lab(tmp_path / "there")
     cells = [here.cell(defense) for defense in DEFENSES]
@@ -70,9 +79,7 @@ def test_what_is_there_is_not_made_again(client, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_training_costs_nothing(client, tmp_path):
-    lab = new_lab(
-        tmp_path, dataclasses.replace(SMALL, autoencoder_images=1200, denoising_epochs=8, pretraining_epochs=8)
-    )
+    lab = new_lab(tmp_path, dataclasses.replace(SMALL, autoencoder_images=800, denoising_epochs=6))
     cells = [lab.cell(defense) for defense in (denoising(0.3), denoising(0.4), denoising(0.5))]
     killed = []
 
