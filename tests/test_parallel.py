@@ -95,7 +95,7 @@ def test_every_task_has_a_stream_of_its_own_and_waits_for_it(streams):
 
 
 def test_the_first_failure_in_a_stream_is_raised(streams):
-    with pytest.raises(ValueError, match="cannot do [xy]"):  # both run at once
+    with pytest.raises(ValueError, match=r"cannot do [xy]"):  # both run at once
         for_each_in_streams(fail, [Path("x"), Path("y")], "failing")
     for_each_in_streams(fail, [], "nothing")
 
