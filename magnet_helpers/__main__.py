@@ -35,7 +35,10 @@ def run_reproduction(options: argparse.Namespace) -> int:
         with ExitStack() as stack:
             make: Callable[[Iterable[Cell]], None] = lab.make
             if options.dask:
-                from distributed import Client
+                try:
+                    from distributed import Client
+                except ImportError as error:
+                    raise ValueError("--dask needs the extra `cluster`: pip install '.[cluster]'") from error
 
                 from magnet_helpers.cluster import make_on_cluster
 
@@ -44,7 +47,7 @@ def run_reproduction(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130
-    except (DataError, ValueError) as error:
+    except (DataError, ValueError, OSError) as error:  # the last: no scheduler at that address, or no room on the disk
         print(f"\n{error}", file=sys.stderr)
         return 2
     from magnet_helpers.summary import write_summary

@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import pytest
 import torch
@@ -184,3 +185,14 @@ def test_the_command_can_be_interrupted(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(Lab, "make", interrupt)
     assert command_line.main(["reproduce", "--budget", "smoke", "--dataset", "digits"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_cluster_needs_its_extra_and_a_scheduler(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    arguments = ["reproduce", "--budget", "smoke", "--dataset", "digits", "--dask", "tcp://127.0.0.1:1"]
+    monkeypatch.setattr("distributed.client.Client.__init__", lambda *_: (_ for _ in ()).throw(OSError("no scheduler")))
+    assert command_line.main(arguments) == 2
+    assert "no scheduler" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert command_line.main(arguments) == 2
+    assert "pip install '.[cluster]'" in capsys.readouterr().err
