@@ -23,7 +23,7 @@ from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.device import choose_device
 from magnet_helpers.evaluation import DefenseReport
 from magnet_helpers.parallel import for_each, for_each_in_streams, usable_cores
-from magnet_helpers.recipes import Recipe, Recipes, longest_first
+from magnet_helpers.recipes import Recipe, Recipes
 from magnet_helpers.training import Epoch, History, warn_collapsed
 from magnet_helpers.work import attack_classifier, evaluate_cell, restore_network, train_network
 from magnet_helpers.workspace import artifacts_folder
@@ -207,9 +207,11 @@ class Lab:
             self.evaluate(cell)  # loaded, or, where nothing is made at once, made now
 
     def _missing_networks(self, cells: Iterable[Cell]) -> list[methodcaller]:
-        wanted = trainings(cells)
-        todo = [each for each in wanted if self.store.load(each.settings(self.data.fingerprint)) is None]
-        return [methodcaller("network", recipe) for recipe in longest_first(todo)]
+        return [
+            methodcaller("network", recipe)
+            for recipe in trainings(cells)
+            if self.store.load(recipe.settings(self.data.fingerprint)) is None
+        ]
 
     def _make_at_once(self, networks: list[methodcaller], reports: list[methodcaller], label: str) -> None:
         if self.device.type == "cuda":  # there the reports take a second each, and share the classifier

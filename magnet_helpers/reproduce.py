@@ -217,7 +217,8 @@ def reproduce(
         make: carries out cells and leaves their reports in the lab's store: `lab.make`, or one that uses a cluster.
 
     Raises:
-        ValueError: if a part is unknown, if a seed is given twice, or if `"cross"` has only one seed.
+        ValueError: if a part is unknown, if a seed is given twice, if `"cross"` has only one seed, or if the file holds
+            results of another dataset or budget.
     """
     if unknown := set(parts) - set(PARTS):
         raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
@@ -225,13 +226,17 @@ def reproduce(
         raise ValueError(f"seeds must be different, and at least one, got {list(seeds)}")
     if "cross" in parts and len(seeds) < 2:
         raise ValueError("to cross classifiers and reformers takes at least two seeds")
+    rows = {row.identity: row for row in (read_rows(path) if path.exists() else [])}
+    ours = (lab.data.name, lab.budget.name)
+    if others := {(row.dataset, row.budget) for row in rows.values()} - {ours}:
+        raise ValueError(f"{path} holds results of {sorted(others)}, these are of {ours}: name another file")
     images = len(lab.test)
     steps = [cells_of_seed(lab.budget, seed, parts, images) for seed in seeds]
     if "cross" in parts:
         steps.append(crossed_cells(lab.budget, seeds, images))
-    rows = {row.identity: row for row in (read_rows(path) if path.exists() else [])}
     for number, cells in enumerate(steps, start=1):
-        print(f"step {number} of {len(steps)}: {len(cells)} cells of {lab.setting}", file=sys.stderr)
+        text = f"step {number} of {len(steps)}: {len(cells)} cells, {lab.data.title}, {lab.budget.name} budget"
+        print(text, file=sys.stderr)
         try:
             make(cells)
         finally:

@@ -162,6 +162,15 @@ def test_what_is_refused_before_anything_is_trained(lab, tmp_path, seeds, parts,
         reproduce(lab, seeds, parts, tmp_path / "x.csv", lambda _: pytest.fail("nothing may be trained"))
 
 
+def test_results_of_another_budget_are_not_mixed_in(lab, tmp_path):
+    path = tmp_path / "paper.csv"
+    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 6)
+    write_rows(path, [row])
+    with pytest.raises(ValueError, match=r"holds results of \[\('mnist', 'paper'\)\].*name another file"):
+        reproduce(lab, [0], ["grid"], path, lambda _: pytest.fail("nothing may be trained"))
+    assert read_rows(path) == [row]
+
+
 # ---- the command
 
 
