@@ -77,8 +77,15 @@ def reduced_precision(device: torch.device, precision: Precision) -> AbstractCon
         device: where the network is.
         precision: `"auto"`: bfloat16 on a CPU that `multiplies_bfloat16`, else float32.
     """
-    wanted = precision == "bfloat16" or (precision == "auto" and device.type == "cpu" and multiplies_bfloat16())
+    wanted = precision_on(device, precision) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def precision_on(device: torch.device, precision: Precision) -> str:
+    """Return what `reduced_precision` comes to on this device: `"bfloat16"`, `"tf32"` (CUDA) or `"float32"`."""
+    if precision == "bfloat16" or (precision == "auto" and device.type == "cpu" and multiplies_bfloat16()):
+        return "bfloat16"
+    return "tf32" if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "float32"
 
 
 @contextmanager

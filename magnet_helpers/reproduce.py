@@ -46,7 +46,8 @@ class Row:
         unchanged: images that the white-box attack could not change.
         training_seconds: of the reformer alone, without its pretrained stages (of no reformer: of the classifier).
         evaluation_seconds: of the whole report.
-        device, torch, python, training_code, evaluation_code: what the number was made with.
+        device, precision, torch, python, training_code, evaluation_code: what the number was made with; the precision
+            is that of the training's products.
         right: for each test image in order whether the answer was right: bits, packed and in base64.
     """
 
@@ -65,6 +66,7 @@ class Row:
     training_seconds: float
     evaluation_seconds: float
     device: str
+    precision: str
     torch: str
     python: str
     training_code: str
@@ -164,6 +166,7 @@ def _row(lab: Lab, cell: Cell, artifact: Artifact, trained: Artifact | None, set
         training_seconds=round(sum(epoch["seconds"] for epoch in epochs), 1),
         evaluation_seconds=round(record["seconds"], 1),
         device=record["device"],
+        precision=trained.record["precision"] if trained else "",
         torch=record["versions"]["torch"],
         python=record["versions"]["python"],
         training_code=TRAINING_CODE,

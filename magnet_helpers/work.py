@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from magnet_helpers.cells import Cell
 from magnet_helpers.data import ImageData, LabeledImages
-from magnet_helpers.device import place
+from magnet_helpers.device import place, precision_on
 from magnet_helpers.evaluation import evaluate_defense
 from magnet_helpers.recipes import Recipe, start_from_parents
 from magnet_helpers.training import Checkpoint, fit
@@ -54,7 +54,9 @@ def train_network(
     history = fit(
         model, recipe.loss, train, validation, recipe.config, device=device, checkpoint=checkpoint, label=recipe.name
     )
-    record = {**asdict(history), "images": len(train), "device": str(device), "versions": versions()}
+    precision = precision_on(device, recipe.config.precision)
+    where = {"device": str(device), "precision": precision, "versions": versions()}
+    record = {**asdict(history), "images": len(train), **where}
     return dict(model.state_dict()), record
 
 

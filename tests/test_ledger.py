@@ -28,7 +28,8 @@ def row(defense, setting, percent, seed=0, **changes) -> Row:
         **{"dataset": "mnist", "budget": "paper", "defence": defense.label, "classifier_epochs": 30},
         **{"classifier_seed": seed, "reformer_seed": seed, "attack": FGSM_SETTINGS, "setting": setting},
         **{"correct": int(right.sum()), "n": N, "collapsed": False, "unchanged": 0, "training_seconds": 1.0},
-        **{"evaluation_seconds": 1.0, "device": "cpu", "torch": "2", "python": "3"},
+        **{"evaluation_seconds": 1.0, "device": "cpu", "precision": "float32"},
+        **{"torch": "2", "python": "3"},
         **{"training_code": "a", "evaluation_code": "b", "right": pack_bits(right)},
     }
     return Row(**{**values, **changes})

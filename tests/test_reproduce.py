@@ -11,6 +11,7 @@ from magnet_helpers.budget import PAPER, SMOKE
 from magnet_helpers.cells import trainings
 from magnet_helpers.data import load_images
 from magnet_helpers.defenses import NO_REFORMER, denoising
+from magnet_helpers.device import precision_on
 from magnet_helpers.experiments import GRID, TABLE_4, VARIANTS
 from magnet_helpers.lab import Lab
 from magnet_helpers.reproduce import (
@@ -109,7 +110,7 @@ def test_rows_hold_the_counts_and_the_answers_of_the_reports(lab, small, tmp_pat
         assert torch.equal(unpack_bits(row.right, row.n), right)
         assert (row.classifier_seed, row.classifier_epochs, row.budget, row.dataset) == (5, 1, "smoke", "digits")
         assert row.training_seconds >= 0
-        assert row.device == "cpu"
+        assert (row.device, row.precision) == ("cpu", precision_on(torch.device("cpu"), "auto"))
 
 
 def test_a_run_that_was_stopped_goes_on(lab, small, tmp_path):
@@ -143,7 +144,7 @@ def test_other_columns_are_refused(tmp_path):
 
 
 def test_rows_keep_their_types(tmp_path):
-    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 6)
+    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 7)
     write_rows(tmp_path / "rows.csv", [row, dataclasses.replace(row, collapsed=False)])
     assert read_rows(tmp_path / "rows.csv") == [row, dataclasses.replace(row, collapsed=False)]
 
@@ -164,7 +165,7 @@ def test_what_is_refused_before_anything_is_trained(lab, tmp_path, seeds, parts,
 
 def test_results_of_another_budget_are_not_mixed_in(lab, tmp_path):
     path = tmp_path / "paper.csv"
-    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 6)
+    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 7)
     write_rows(path, [row])
     with pytest.raises(ValueError, match=r"holds results of \[\('mnist', 'paper'\)\].*name another file"):
         reproduce(lab, [0], ["grid"], path, lambda _: pytest.fail("nothing may be trained"))

@@ -13,6 +13,7 @@ from magnet_helpers.device import (
     multiplies_bfloat16,
     noise_device,
     place,
+    precision_on,
     reduced_precision,
 )
 from magnet_helpers.models import ConvAutoencoder
@@ -193,6 +194,7 @@ def test_an_older_pytorch_cannot_say(monkeypatch):
 def test_the_precision_of_products(monkeypatch, device, precision, in_hardware, expected):
     monkeypatch.setattr("magnet_helpers.device.multiplies_bfloat16", lambda: in_hardware)
     one = torch.ones(2, 2)
+    assert precision_on(torch.device(device), precision) == str(expected).removeprefix("torch.")
     with reduced_precision(torch.device(device), precision):
         assert (one @ one).dtype == expected
     assert (one @ one).dtype == torch.float32
@@ -204,6 +206,14 @@ def test_a_gpu_keeps_to_its_own_default(monkeypatch, device):
     monkeypatch.setattr("magnet_helpers.device.multiplies_bfloat16", lambda: True)
     with reduced_precision(torch.device(device), "auto"):
         assert not torch.is_autocast_enabled(device)
+
+
+@pytest.mark.parametrize(("rounded", "name"), [(True, "tf32"), (False, "float32")])
+def test_the_name_of_what_cuda_does(monkeypatch, rounded, name):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", rounded)
+    assert precision_on(torch.device("cuda"), "auto") == name
+    assert precision_on(torch.device("cuda"), "bfloat16") == "bfloat16"
+    assert precision_on(torch.device("mps"), "auto") == "float32"
 
 
 @pytest.mark.parametrize("before", [True, False])
