@@ -22,6 +22,7 @@ class Cell:
         attack: made on the classifier (grey box) and on both together (white box).
         images: number of test images.
         reformer_seed: the seed that the reformer's own seeds derive from, to name it in tables.
+        jacobian_images: of a contractive reformer: test images whose exact Jacobian norm is measured too.
     """
 
     defense: Defense
@@ -30,6 +31,7 @@ class Cell:
     attack: GradientAttack
     images: int
     reformer_seed: int = 0
+    jacobian_images: int = 0
 
     @property
     def networks(self) -> list[Recipe]:
@@ -38,7 +40,8 @@ class Cell:
 
     def settings(self, data_fingerprint: str) -> dict[str, object]:
         """Return what the key of the report is made from."""
-        return _settings("report", self.defense.label, self, self.networks, data_fingerprint)
+        measured = {"jacobian_images": self.jacobian_images} if self.jacobian_images else {}
+        return {**_settings("report", self.defense.label, self, self.networks, data_fingerprint), **measured}
 
     def attacked_settings(self, data_fingerprint: str) -> dict[str, object]:
         """Return what the key of the grey-box images is made from: the reformer does not enter."""

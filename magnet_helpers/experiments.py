@@ -20,6 +20,12 @@ TABLE_4: tuple[Defense, ...] = (
 )
 GRID: tuple[Defense, ...] = (NO_REFORMER, VANILLA, *TABLE_2, *TABLE_3)
 
+# The penalties that are not the text's, each for several λ: they are compared at equal λ and at equal measured ‖J‖².
+OTHER_PENALTIES: dict[str, tuple[Defense, ...]] = {
+    "dense layer": tuple(contractive(weight).but(penalty="dense layer") for weight in (1e-3, 1e-2, 1e-1, 1.0)),
+    "published": tuple(contractive(weight).but(penalty="published") for weight in (1e-5, 1e-4, 1e-3)),
+}
+
 # What the paper's text and its author's program do differently, each beside the text's own way.
 VARIANTS: tuple[Defense, ...] = (
     denoising(0.4),
@@ -30,8 +36,8 @@ VARIANTS: tuple[Defense, ...] = (
     *(stacked(size, 0.4).but(stage_inputs="noisy") for size in (2, 3)),
     contractive(0.0),
     contractive(1e-3),
-    contractive(1e-3).but(penalty="dense layer"),
-    contractive(1e-3).but(penalty="published"),
+    *OTHER_PENALTIES["dense layer"],
+    *OTHER_PENALTIES["published"],
     # What the paper saw collapse, begun as its program begins.
     denoising(0.1).but(start="keras"),
     denoising(0.2).but(start="keras"),

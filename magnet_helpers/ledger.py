@@ -5,6 +5,7 @@ A claim is a difference of two accuracies (or a count of collapses) and a thresh
 lies elsewhere, and is *undecided* otherwise. One seed is never enough for a verdict.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -76,6 +77,41 @@ class Results:
         """Return by how much the second is more accurate than the first, paired; None if they share no seed."""
         seeds = sorted(set(self.find(*first)) & set(self.find(*second)))
         return difference(self.right(first, seeds), self.right(second, seeds)) if seeds else None
+
+    def jacobian(self, defense: Defense, setting: Setting = "clean") -> dict[int, float]:
+        """Return the measured ‖J‖²_F of a contractive autoencoder by seed, of the seeds that have this setting."""
+        found = self.find(defense, setting)
+        return {seed: row.jacobian for seed, row in found.items() if row.jacobian is not None}
+
+    def gain_at_equal_jacobian(self, defense: Defense, curve: Sequence[Defense], setting: Setting) -> Estimate | None:
+        """Return by how much a defence is more accurate than one of a family with the same measured ‖J‖²_F would be.
+
+        For each seed and image, the answer of the family at that norm is interpolated, linearly in log ‖J‖²_F, between
+        its two nearest members. Seeds where the norm lies outside of the family's are left out.
+
+        Args:
+            defense: a contractive autoencoder.
+            curve: the family, for example the paper's penalty for several λ.
+            setting: clean, grey or white box.
+
+        Returns:
+            The paired difference; None if no seed is left.
+        """
+        pairs = []
+        for seed, own in self.jacobian(defense, setting).items():
+            family = {each: norms[seed] for each in curve if (norms := self.jacobian(each, setting)).get(seed)}
+            below = [each for each, norm in family.items() if norm <= own]
+            above = [each for each, norm in family.items() if norm >= own]
+            if own and below and above:  # a collapsed one's norm is 0
+                ends = max(below, key=family.__getitem__), min(above, key=family.__getitem__)
+                low, high = (math.log(family[each]) for each in ends)
+                share_of_high = (math.log(own) - low) / (high - low) if high > low else 0.0
+                first, second = (self.right((each, setting, FGSM_SETTINGS), [seed])[0].double() for each in ends)
+                theirs = (1 - share_of_high) * first + share_of_high * second
+                pairs.append((theirs, self.right((defense, setting, FGSM_SETTINGS), [seed])[0].double()))
+        if not pairs:
+            return None
+        return difference(*(torch.stack(each) for each in zip(*pairs, strict=True)))
 
     def crossed(self, defense: Defense, setting: Setting) -> dict[tuple[int, int], float]:
         """Return the accuracy for each pair (classifier's seed, reformer's seed) that was measured."""

@@ -29,6 +29,7 @@ from magnet_helpers.recipes import TRAINING_CODE, Recipe, Recipes
 
 STRONG_ATTACK = PGD(epsilon=0.3, labels="given", steps=100, step_size=0.01, restarts=5)
 STRONG_ATTACK_IMAGES = 1_000
+JACOBIAN_IMAGES = 100
 CLASSIFIER_EPOCHS = (5, 10, 30)
 PARTS = ("grid", "variants", "labels", "classifier", "pgd", "cross")
 
@@ -44,6 +45,7 @@ class Row:
         correct, n: right answers and test images.
         collapsed: whether the reformer's output is constant.
         unchanged: images that the white-box attack could not change.
+        jacobian: of a contractive reformer: the mean exact ‖J‖²_F over `JACOBIAN_IMAGES` test images, or all.
         training_seconds: of the reformer alone, without its pretrained stages (of no reformer: of the classifier).
         evaluation_seconds: of the whole report.
         device, precision, torch, python, training_code, evaluation_code: what the number was made with; the precision
@@ -63,6 +65,7 @@ class Row:
     n: int
     collapsed: bool
     unchanged: int
+    jacobian: float | None
     training_seconds: float
     evaluation_seconds: float
     device: str
@@ -136,7 +139,8 @@ def crossed_cells(budget: Budget, seeds: Sequence[int], images: int) -> list[Cel
 
 def _cell(defense: Defense, classifier: Recipe, recipes: Recipes, images: int) -> Cell:
     reformer = None if defense == NO_REFORMER else recipes.reformer(defense)
-    return Cell(defense, classifier, reformer, PAPER_ATTACK, images, recipes.seed)
+    measured = min(images, JACOBIAN_IMAGES) if defense.family == "contractive" else 0
+    return Cell(defense, classifier, reformer, PAPER_ATTACK, images, recipes.seed, measured)
 
 
 def rows_of(lab: Lab, cell: Cell) -> list[Row]:
@@ -163,6 +167,7 @@ def _row(lab: Lab, cell: Cell, artifact: Artifact, trained: Artifact | None, set
         n=accuracy.total,
         collapsed=report.collapsed,
         unchanged=report.unchanged,
+        jacobian=record["jacobian"],
         training_seconds=round(sum(epoch["seconds"] for epoch in epochs), 1),
         evaluation_seconds=round(record["seconds"], 1),
         device=record["device"],
@@ -200,6 +205,8 @@ def read_rows(path: Path) -> list[Row]:
 
 def _typed(name: str, text: str) -> Any:
     kind = Row.__dataclass_fields__[name].type
+    if kind == float | None:
+        return float(text) if text else None
     return text == "True" if kind is bool else kind(text)  # type: ignore[operator]
 
 

@@ -16,6 +16,7 @@ from magnet_helpers.cells import Cell
 from magnet_helpers.data import ImageData, LabeledImages
 from magnet_helpers.device import place, precision_on
 from magnet_helpers.evaluation import evaluate_defense
+from magnet_helpers.models import ContractiveAutoencoder
 from magnet_helpers.recipes import Recipe, start_from_parents
 from magnet_helpers.training import Checkpoint, fit
 
@@ -82,8 +83,14 @@ def evaluate_cell(cell: Cell, networks: Sequence[nn.Module], grey_box_images: Te
     test = data.test.spread(cell.images)
     report = evaluate_defense(classifier, reformer, test, cell.attack, grey_box_images=grey_box_images)
     seconds = time.perf_counter() - started
-    device = str(next(classifier.parameters()).device)
-    return report.answers(), {**report.facts(), "device": device, "versions": versions(), "seconds": seconds}
+    device = next(classifier.parameters()).device
+    jacobian = None
+    if isinstance(reformer, ContractiveAutoencoder) and cell.jacobian_images:
+        images = data.test.spread(cell.jacobian_images).images.to(device)
+        with torch.no_grad():
+            jacobian = float(reformer.jacobian_frobenius_squared(images).mean())
+    facts = {"jacobian": jacobian, "device": str(device), "versions": versions(), "seconds": seconds}
+    return report.answers(), {**report.facts(), **facts}
 
 
 def restore_network(recipe: Recipe, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:

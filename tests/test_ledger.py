@@ -27,8 +27,8 @@ def row(defense, setting, percent, seed=0, **changes) -> Row:
     values = {
         **{"dataset": "mnist", "budget": "paper", "defence": defense.label, "classifier_epochs": 30},
         **{"classifier_seed": seed, "reformer_seed": seed, "attack": FGSM_SETTINGS, "setting": setting},
-        **{"correct": int(right.sum()), "n": N, "collapsed": False, "unchanged": 0, "training_seconds": 1.0},
-        **{"evaluation_seconds": 1.0, "device": "cpu", "precision": "float32"},
+        **{"correct": int(right.sum()), "n": N, "collapsed": False, "unchanged": 0, "jacobian": None},
+        **{"training_seconds": 1.0, "evaluation_seconds": 1.0, "device": "cpu", "precision": "float32"},
         **{"torch": "2", "python": "3"},
         **{"training_code": "a", "evaluation_code": "b", "right": pack_bits(right)},
     }
@@ -143,3 +143,44 @@ def test_the_papers_differences():
     assert papers["the contractive penalty helps (grey box, beside λ = 0)"] is None
     assert papers["vanilla AE raises accuracy under FGSM (grey box)"] == pytest.approx(32.93 - 11.42)
     assert papers["the same under PGD, 100 steps and 5 restarts: vanilla AE"] is None
+
+
+DENSE = contractive(1.0).but(penalty="dense layer")
+FAMILY = tuple(map(contractive, (0.0, 1e-3, 1e-2, 1e-1)))
+NORMS = {0.0: 64.0, 1e-3: 60.0, 1e-2: 16.0, 1e-1: 4.0}
+
+
+def norm_rows(own: float, seeds=(0, 1), setting="white_box") -> list[Row]:
+    of_family = [
+        row(each, kind, 100 - norm, seed, jacobian=norm)
+        for seed in seeds
+        for each, norm in zip(FAMILY, NORMS.values(), strict=True)
+        for kind in ("clean", setting)
+    ]
+    return of_family + [row(DENSE, kind, 95, seed, jacobian=own) for seed in seeds for kind in ("clean", setting)]
+
+
+def test_equal_jacobians_are_interpolated_between_the_nearest_on_a_log_scale():
+    gain = Results(norm_rows(own=8.0)).gain_at_equal_jacobian(DENSE, FAMILY, "white_box")
+    found = {(each.defence, each.reformer_seed): each.correct for each in norm_rows(8.0) if each.setting == "white_box"}
+    # 8 lies in the middle between 4 and 16, counted in factors
+    halfway = [(found[FAMILY[3].label, seed] + found[FAMILY[2].label, seed]) / 2 for seed in (0, 1)]
+    expected = sum(found[DENSE.label, seed] - halfway[seed] for seed in (0, 1)) / (2 * N)
+    assert gain.value == pytest.approx(expected)
+    assert gain.n_seeds == 2
+
+
+def test_an_equal_jacobian_is_its_own_neighbour():
+    results = Results(norm_rows(own=16.0))
+    keys = ((each, "white_box", FGSM_SETTINGS) for each in (FAMILY[2], DENSE))
+    assert results.gain_at_equal_jacobian(DENSE, FAMILY, "white_box") == results.gain(*keys)
+
+
+@pytest.mark.parametrize("own", [65.0, 3.0, 0.0, None])
+def test_beyond_the_family_nothing_is_compared(own):
+    assert Results(norm_rows(own)).gain_at_equal_jacobian(DENSE, FAMILY, "white_box") is None
+
+
+def test_seeds_beyond_the_family_are_left_out():
+    some = [*norm_rows(8.0, seeds=(0, 1)), *norm_rows(99.0, seeds=(2,))]
+    assert Results(some).gain_at_equal_jacobian(DENSE, FAMILY, "white_box").n_seeds == 2

@@ -10,9 +10,10 @@ from magnet_helpers.artifacts import Store
 from magnet_helpers.budget import PAPER, SMOKE
 from magnet_helpers.cells import trainings
 from magnet_helpers.data import load_images
-from magnet_helpers.defenses import NO_REFORMER, denoising
+from magnet_helpers.defenses import NO_REFORMER, contractive, denoising
 from magnet_helpers.device import precision_on
 from magnet_helpers.experiments import GRID, TABLE_4, VARIANTS
+from magnet_helpers.jacobian import jacobian_frobenius_squared
 from magnet_helpers.lab import Lab
 from magnet_helpers.reproduce import (
     Row,
@@ -144,9 +145,32 @@ def test_other_columns_are_refused(tmp_path):
 
 
 def test_rows_keep_their_types(tmp_path):
-    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 7)
+    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 0.25, 1.5, 0.5, *("x",) * 7)
     write_rows(tmp_path / "rows.csv", [row, dataclasses.replace(row, collapsed=False)])
     assert read_rows(tmp_path / "rows.csv") == [row, dataclasses.replace(row, collapsed=False)]
+
+
+def test_what_was_not_measured_comes_back_as_nothing(tmp_path):
+    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, None, 1.5, 0.5, *("x",) * 7)
+    write_rows(tmp_path / "rows.csv", [row])
+    assert read_rows(tmp_path / "rows.csv") == [row]
+
+
+def test_of_contractive_reformers_the_exact_jacobian_is_measured(lab, monkeypatch, tmp_path):
+    monkeypatch.setattr(reproduce_module, "GRID", (denoising(0.4), contractive(1e-3)))
+    monkeypatch.setattr(reproduce_module, "JACOBIAN_IMAGES", 3)
+    rows = reproduce(lab, [0], ["grid"], tmp_path / "tiny.csv", lab.make)
+    found = {row.defence: row.jacobian for row in rows}
+    images = lab.data.test.spread(3).images
+    exact = jacobian_frobenius_squared(lab.reformer(contractive(1e-3)).encode, images).mean().item()
+    assert found == {"DAE, noise 0.4": None, "CAE, λ = 0.001": pytest.approx(exact, rel=1e-4)}
+
+
+def test_how_many_images_the_jacobian_is_measured_on():
+    cells = cells_of_seed(PAPER, 0, ["grid"], 10_000)
+    assert {cell.jacobian_images for cell in cells if cell.defense.family == "contractive"} == {100}
+    assert {cell.jacobian_images for cell in cells if cell.defense.family != "contractive"} == {0}
+    assert cells_of_seed(PAPER, 0, ["grid"], 20)[-1].jacobian_images == 20
 
 
 @pytest.mark.parametrize(
@@ -165,7 +189,7 @@ def test_what_is_refused_before_anything_is_trained(lab, tmp_path, seeds, parts,
 
 def test_results_of_another_budget_are_not_mixed_in(lab, tmp_path):
     path = tmp_path / "paper.csv"
-    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 1.5, 0.5, *("x",) * 7)
+    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 0.25, 1.5, 0.5, *("x",) * 7)
     write_rows(path, [row])
     with pytest.raises(ValueError, match=r"holds results of \[\('mnist', 'paper'\)\].*name another file"):
         reproduce(lab, [0], ["grid"], path, lambda _: pytest.fail("nothing may be trained"))

@@ -2,14 +2,23 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from test_ledger import N, row, rows
+from test_ledger import DENSE, N, norm_rows, row, rows
 
 from magnet_helpers import plotting
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
+from magnet_helpers.experiments import TABLE_3
 from magnet_helpers.intervals import estimate
 from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger
 from magnet_helpers.reproduce import write_rows
-from magnet_helpers.summary import as_markdown, crossed_frame, ledger_frame, load_results, results_frame, write_summary
+from magnet_helpers.summary import (
+    as_markdown,
+    crossed_frame,
+    ledger_frame,
+    load_results,
+    penalty_frame,
+    results_frame,
+    write_summary,
+)
 
 
 def test_tables_set_ours_beside_the_papers():
@@ -79,6 +88,24 @@ def test_the_spread_is_told_apart_by_its_source():
     assert list(frame.index) == ["vanilla AE, grey box"]
     assert frame.iloc[0].tolist() == ["3 × 3", "52.0", "10.0", "2.0"]
     assert len(crossed_frame(Results(crossed[1:]))) == 0
+
+
+def test_the_penalties_at_equal_weight_and_at_equal_norm():
+    same_weight = [row(contractive(1.0), kind, 70, seed) for seed in (0, 1) for kind in ("clean", "white_box")]
+    results = Results([*norm_rows(8.0), *same_weight])
+    line = penalty_frame(results).loc["dense layer, λ = 1"]
+    at_equal_norm = results.gain_at_equal_jacobian(DENSE, TABLE_3, "white_box").in_percent(signed=True)
+    gain = results.gain(*((each, "white_box", FGSM_SETTINGS) for each in (contractive(1.0), DENSE)))
+    assert line.to_dict() == {
+        "seeds": 2,
+        "‖J‖²": "8",
+        "‖J‖², paper's penalty": "–",
+        "grey box, equal λ": "–",
+        "grey box, equal ‖J‖²": "–",
+        "white box, equal λ": gain.in_percent(signed=True),
+        "white box, equal ‖J‖²": at_equal_norm,
+    }
+    assert penalty_frame(results).loc["published, λ = 0.001", "seeds"] == 0
 
 
 def test_markdown():
