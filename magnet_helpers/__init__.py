@@ -45,7 +45,16 @@ from magnet_helpers.evaluation import (
     evaluate_defense,
     suspicions,
 )
-from magnet_helpers.experiments import GRID, NOISE_LEVELS, PENALTY_WEIGHTS, TABLE_2, TABLE_3, TABLE_4
+from magnet_helpers.experiments import (
+    GRID,
+    NOISE_LEVELS,
+    OTHER_PENALTIES,
+    PENALTY_WEIGHTS,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    VARIANTS,
+)
 from magnet_helpers.paper import paper_number
 
 if TYPE_CHECKING:
@@ -57,9 +66,13 @@ if TYPE_CHECKING:
         plot_confusion,
         plot_accuracy_curves,
         plot_comparison,
+        plot_differences,
     )
     from magnet_helpers.diagrams import plot_manifold, plot_workflow
     from magnet_helpers.tables import comparison_frame, show_table, write_comparison
+    from magnet_helpers.intervals import Estimate, difference, estimate
+    from magnet_helpers.ledger import Results, ledger_entries
+    from magnet_helpers.summary import crossed_frame, ledger_frame, load_results, penalty_frame, results_frame
 
 __all__ = [
     "start_lesson",
@@ -110,10 +123,12 @@ __all__ = [
     "suspicions",
     "GRID",
     "NOISE_LEVELS",
+    "OTHER_PENALTIES",
     "PENALTY_WEIGHTS",
     "TABLE_2",
     "TABLE_3",
     "TABLE_4",
+    "VARIANTS",
     "paper_number",
     "show_figure",
     "plot_image_grid",
@@ -122,20 +137,31 @@ __all__ = [
     "plot_confusion",
     "plot_accuracy_curves",
     "plot_comparison",
+    "plot_differences",
     "plot_manifold",
     "plot_workflow",
     "comparison_frame",
     "show_table",
     "write_comparison",
+    "Estimate",
+    "difference",
+    "estimate",
+    "Results",
+    "ledger_entries",
+    "crossed_frame",
+    "ledger_frame",
+    "load_results",
+    "penalty_frame",
+    "results_frame",
 ]
 
-_DRAWING = ("plotting", "diagrams", "tables")
+_LATER = ("plotting", "diagrams", "tables", "intervals", "ledger", "summary")
 
 
 def __getattr__(name: str) -> object:
-    """Import what draws when it is first asked for: it takes seconds, and processes that train do not need it."""
+    """Import what draws and sums up when it is first asked for: it takes seconds, and training does not need it."""
     if name in __all__:
-        for module in (import_module(f"{__name__}.{part}") for part in _DRAWING):
+        for module in (import_module(f"{__name__}.{part}") for part in _LATER):
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -132,14 +132,14 @@ class Claim:
         first: what is compared with.
         second: what should be better.
         threshold: as a share: 0 for "better", −0.01 for "at most one point worse".
-        why: what explains the verdict, or what limits it.
+        remark: what a reader should know to weigh the number, whatever the verdict.
     """
 
     text: str
     first: Key
     second: Key
     threshold: float = 0.0
-    why: str = ""
+    remark: str = ""
 
     @property
     def papers(self) -> float | None:
@@ -158,6 +158,21 @@ class Claim:
             return "holds"
         return "does not hold" if high < self.threshold else "undecided"
 
+    def why(self, gain: Estimate | None) -> str:
+        """Return what the verdict rests on, and the remark."""
+        limit = f"{100 * self.threshold:+.0f}" if self.threshold else "0"
+        reasons = {
+            "holds": f"the whole interval is above {limit}",
+            "does not hold": f"the whole interval is below {limit}",
+            "undecided": f"the interval includes {limit}",
+        }
+        reason = reasons[self.verdict(gain)]
+        if gain is None:
+            reason = "not measured"
+        elif gain.n_seeds < 2:
+            reason = "one seed is no evidence"
+        return f"{reason}; {self.remark}" if self.remark else reason
+
 
 def _grey(defense: Defense, attack: str = FGSM_SETTINGS) -> Key:
     return defense, "grey_box", attack
@@ -175,7 +190,12 @@ _DAE, _SDAE_2, _SDAE_3, _CAE = denoising(0.4), stacked(2, 0.4), stacked(3, 0.4),
 
 CLAIMS: tuple[Claim, ...] = (
     *(
-        Claim(f"{each.label} raises accuracy under FGSM (grey box)", _white(NO_REFORMER), _grey(each))
+        Claim(
+            f"{each.label} raises accuracy under FGSM (grey box)",
+            _white(NO_REFORMER),
+            _grey(each),
+            remark="beside the classifier alone, on the same attacked images",
+        )
         for each in (VANILLA, _DAE, _SDAE_3, _CAE)
     ),
     Claim("denoising beats vanilla (grey box)", _grey(VANILLA), _grey(_DAE)),
@@ -184,15 +204,26 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("a stack of two beats one denoising autoencoder (white box)", _white(_DAE), _white(_SDAE_2)),
     Claim("a third autoencoder helps in the grey box", _grey(_SDAE_2), _grey(_SDAE_3)),
     Claim("a third autoencoder does not help in the white box", _white(_SDAE_3), _white(_SDAE_2)),
-    Claim(
-        "one denoising autoencoder costs less than 1 point of clean accuracy", _clean(NO_REFORMER), _clean(_DAE), -0.01
+    *(
+        Claim(
+            f"{each.label} costs less than 1 point of clean accuracy",
+            _clean(NO_REFORMER),
+            _clean(each),
+            -0.01,
+            "the paper claims it of all; its own SDAE(2) and SDAE(3) lose more",
+        )
+        for each in (VANILLA, _DAE, _SDAE_2, _SDAE_3, _CAE)
     ),
-    Claim("a stack of three costs less than 1 point of clean accuracy", _clean(NO_REFORMER), _clean(_SDAE_3), -0.01),
     Claim("the contractive autoencoder is worse than the denoising one (grey box)", _grey(_CAE), _grey(_DAE)),
     Claim("the contractive penalty helps (grey box, beside λ = 0)", _grey(contractive(0.0)), _grey(_CAE)),
     Claim("the contractive penalty helps (white box, beside λ = 0)", _white(contractive(0.0)), _white(_CAE)),
     *(
-        Claim(f"{each.label}: the white box is easier to survive than the grey box", _grey(each), _white(each))
+        Claim(
+            f"{each.label}: the white box is easier to survive than the grey box",
+            _grey(each),
+            _white(each),
+            remark="no robustness: who knows the reformer can replay the grey-box images",
+        )
         for each in (VANILLA, denoising(0.3))
     ),
     *(
@@ -200,6 +231,7 @@ CLAIMS: tuple[Claim, ...] = (
             f"the same under PGD, 100 steps and 5 restarts: {each.label}",
             _grey(each, PGD_SETTINGS),
             _white(each, PGD_SETTINGS),
+            remark="a stronger attack on the same networks",
         )
         for each in (VANILLA, denoising(0.3))
     ),
@@ -222,6 +254,8 @@ class Entry:
         verdict: by the rule at the top of this module.
         gain: our difference; None for counts and for what was not measured.
         papers_gain: the paper's difference in points; None if it prints no such numbers.
+        threshold: what our difference is held against, in points.
+        why: what the verdict rests on.
     """
 
     claim: str
@@ -231,9 +265,11 @@ class Entry:
     verdict: Verdict
     gain: Estimate | None = None
     papers_gain: float | None = None
+    threshold: float = 0.0
+    why: str = ""
 
 
-def ledger(results: Results) -> list[Entry]:
+def ledger_entries(results: Results) -> list[Entry]:
     """Return the ledger: a line for each claim, and for each low noise level whether its training collapses."""
     entries = []
     for claim in CLAIMS:
@@ -241,7 +277,8 @@ def ledger(results: Results) -> list[Entry]:
         papers = "–" if claim.papers is None else f"{claim.papers:+.1f}"
         ours = "not measured" if gain is None else gain.in_percent(signed=True)
         seeds = gain.n_seeds if gain else 0
-        entries.append(Entry(claim.text, papers, ours, seeds, claim.verdict(gain), gain, claim.papers))
+        verdict, why = claim.verdict(gain), claim.why(gain)
+        entries.append(Entry(claim.text, papers, ours, seeds, verdict, gain, claim.papers, 100 * claim.threshold, why))
     return entries + [_collapse(results, defense) for defense in LOW_NOISE]
 
 
@@ -250,11 +287,16 @@ def _collapse(results: Results, defense: Defense) -> Entry:
     count = sum(row.collapsed for row in found.values())
     text = f"{defense.label} does not converge (its output is constant)"
     if not found:
-        return Entry(text, "1 of 1", "not measured", 0, "undecided")
+        return Entry(text, "1 of 1", "not measured", 0, "undecided", why="not measured")
     low, high = share(count, len(found))
     # "It does not converge" is refuted by trainings that do; that some do and some do not decides nothing.
     verdict: Verdict = "undecided"
     if len(found) > 1 and count in (0, len(found)):
         verdict = "holds" if count else "does not hold"
     ours = f"{count} of {len(found)} [{100 * low:.0f}, {100 * high:.0f}] %"
-    return Entry(text, "1 of 1", ours, len(found), verdict)
+    whys = {
+        "holds": "every training collapsed",
+        "does not hold": "no training collapsed",
+        "undecided": "some trainings collapsed" if len(found) > 1 else "one seed is no evidence",
+    }
+    return Entry(text, "1 of 1", ours, len(found), verdict, why=whys[verdict])

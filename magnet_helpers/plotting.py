@@ -133,9 +133,15 @@ def plot_confusion(predictions: Mapping[str, Tensor], labels: Tensor, note: str)
     return figure
 
 
-def _draw_accuracies(axes: Axes, xs: Sequence[float], accuracies: Sequence[Measured], **style: Any) -> None:
+def _draw_accuracies(
+    axes: Axes, xs: Sequence[float], accuracies: Sequence[Measured], *, band: bool = False, **style: Any
+) -> None:
     values = np.array([100 * accuracy.value for accuracy in accuracies])
     bounds = 100 * np.array([accuracy.interval for accuracy in accuracies])
+    if band:
+        axes.plot(xs, values, **style)
+        axes.fill_between(xs, bounds[:, 0], bounds[:, 1], color=style["color"], alpha=0.2, linewidth=0)
+        return
     # Rounding may put a bound a hair inside the value at 0 and 100 %.
     errors = np.abs(np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
     axes.errorbar(xs, values, yerr=errors, capsize=2, **style)
@@ -149,6 +155,7 @@ def plot_accuracy_curves(
     x_name: str,
     paper: Mapping[str, Sequence[float | None]] | None = None,
     tick_labels: Sequence[str] | None = None,
+    bands: bool = False,
 ) -> Figure:
     """Draw accuracies with their 95 % intervals, and the paper's as hollow markers on a thin dotted line.
 
@@ -159,12 +166,14 @@ def plot_accuracy_curves(
         x_name: the horizontal axis's name, with its unit.
         paper: name (as in `curves`) to the paper's percentages; None where the paper has no number.
         tick_labels: written at `xs` in place of the numbers, for values that a linear axis cannot show.
+        bands: draw the intervals as bands, as for means over several seeds.
     """
     figure, axes = new_figure(1, 1, (7.4, 4.0), note)
     positions = list(range(len(xs))) if tick_labels else list(xs)
     for index, (name, accuracies) in enumerate(curves.items()):
         style = {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index % len(MARKERS)]}
-        _draw_accuracies(axes, positions, accuracies, label=name, linestyle=LINES[index % len(LINES)], **style)
+        line = LINES[index % len(LINES)]
+        _draw_accuracies(axes, positions, accuracies, band=bands, label=name, linestyle=line, **style)
         if paper and name in paper:
             printed = [np.nan if percent is None else percent for percent in paper[name]]
             axes.plot(
@@ -222,7 +231,12 @@ def plot_comparison(
 
 
 def plot_differences(
-    differences: Mapping[str, Measured], papers: Mapping[str, float | None], verdicts: Mapping[str, str], note: str
+    differences: Mapping[str, Measured],
+    papers: Mapping[str, float | None],
+    verdicts: Mapping[str, str],
+    note: str,
+    *,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Figure:
     """Draw one line per claim: our difference in points with its 95 % interval, and the paper's as a cross.
 
@@ -231,6 +245,7 @@ def plot_differences(
         papers: claim to the paper's difference in points; None where it prints no such numbers.
         verdicts: claim to `"holds"`, `"does not hold"` or `"undecided"`: each has its own colour and marker.
         note: what the numbers were made with.
+        thresholds: claim to what its difference is held against, in points; drawn where it is not 0.
     """
     figure, axes = new_figure(1, 1, (9.5, 0.33 * len(differences) + 1.4), note)
     heights = dict(zip(differences, np.arange(len(differences))[::-1], strict=True))
@@ -244,6 +259,10 @@ def plot_differences(
         axes.errorbar(values, [heights[claim] for claim in mine], xerr=errors, capsize=2, label=verdict, **style)
     printed = {claim: value for claim, value in papers.items() if value is not None and claim in heights}
     axes.plot(printed.values(), [heights[claim] for claim in printed], "x", color="black", label=PAPER)
+    limits = {claim: value for claim, value in (thresholds or {}).items() if value and claim in heights}
+    if limits:
+        style = {"color": "0.4", "marker": "|", "markersize": 12, "linestyle": "none"}
+        axes.plot(limits.values(), [heights[claim] for claim in limits], label="threshold other than 0", **style)
     axes.set_yticks(list(heights.values()), list(heights), fontsize=8)
     axes.set(xlabel="difference in accuracy (points)")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))

@@ -11,7 +11,7 @@ from magnet_helpers.artifacts import write_text
 from magnet_helpers.defenses import NO_REFORMER, Defense, contractive
 from magnet_helpers.experiments import OTHER_PENALTIES, TABLE_2, TABLE_3, TABLE_4, VARIANTS
 from magnet_helpers.lab import PAPER_ATTACK
-from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger
+from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
 from magnet_helpers.paper import SETTINGS, paper_number
 from magnet_helpers.reproduce import CLASSIFIER_EPOCHS, Row, read_rows
 from magnet_helpers.workspace import data_folder
@@ -19,15 +19,24 @@ from magnet_helpers.workspace import data_folder
 TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
 
 
-def results_file(budget: str) -> Path:
-    """Return where the project keeps the results of a budget that it has run itself."""
-    return data_folder() / "results" / f"{budget}.csv"
-
-
 def load_results(budget: str) -> Results:
-    """Return the results that the project has run with a budget; empty if it has none, or if this is no checkout."""
-    path = results_file(budget)
-    return Results(read_rows(path) if path.exists() else [])
+    """Return the results that the project has run itself with a budget and keeps in `data/results/`.
+
+    Args:
+        budget: `"fast"` or `"paper"`.
+
+    Raises:
+        FileNotFoundError: if there is no such file, neither in the workspace nor beside the package.
+    """
+    folders = [folder / "results" for folder in (data_folder(), Path(__file__).parents[1] / "data")]
+    paths = [folder / f"{budget}.csv" for folder in folders]
+    for path in paths:
+        if path.exists():
+            return Results(read_rows(path))
+    raise FileNotFoundError(
+        f"there are no results of the {budget} budget in {folders[0]}. They are part of the project's checkout: clone "
+        "it, or make them with `python -m magnet_helpers reproduce`."
+    )
 
 
 def results_frame(
@@ -56,8 +65,8 @@ def results_frame(
 
 
 def ledger_frame(results: Results) -> pd.DataFrame:
-    """Return the ledger: claim, the paper's difference and ours in points, seeds, verdict."""
-    entries = ledger(results)
+    """Return the ledger: claim, the paper's difference and ours in points, seeds, verdict, why."""
+    entries = ledger_entries(results)
     return pd.DataFrame(
         {
             "claim": [entry.claim for entry in entries],
@@ -65,6 +74,7 @@ def ledger_frame(results: Results) -> pd.DataFrame:
             "ours": [entry.ours for entry in entries],
             "seeds": [entry.seeds for entry in entries],
             "verdict": [entry.verdict for entry in entries],
+            "why": [entry.why for entry in entries],
         }
     ).set_index("claim")
 

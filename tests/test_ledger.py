@@ -5,7 +5,7 @@ import torch
 
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.intervals import Estimate
-from magnet_helpers.ledger import CLAIMS, FGSM_SETTINGS, PGD_SETTINGS, Claim, Results, ledger
+from magnet_helpers.ledger import CLAIMS, FGSM_SETTINGS, PGD_SETTINGS, Claim, Results, ledger_entries
 from magnet_helpers.reproduce import Row, pack_bits
 
 N = 500
@@ -44,8 +44,14 @@ def rows(seeds=(0, 1, 2)) -> list[Row]:
     ]
 
 
+def turned_rows() -> list[Row]:
+    """Grey box and white box exchanged."""
+    other = {"grey_box": "white_box", "white_box": "grey_box"}
+    return [dataclasses.replace(each, setting=other.get(each.setting, each.setting)) for each in rows()]
+
+
 def verdicts(results: Results) -> dict[str, str]:
-    return {entry.claim: entry.verdict for entry in ledger(results)}
+    return {entry.claim: entry.verdict for entry in ledger_entries(results)}
 
 
 def test_claims_that_hold_and_claims_that_do_not():
@@ -55,25 +61,20 @@ def test_claims_that_hold_and_claims_that_do_not():
     assert found["a third autoencoder does not help in the white box"] == "holds"
     assert found["the contractive penalty helps (white box, beside λ = 0)"] == "holds"
     assert found["the contractive penalty helps (grey box, beside λ = 0)"] == "undecided"
-    assert found["one denoising autoencoder costs less than 1 point of clean accuracy"] == "holds"
+    assert found["DAE, noise 0.4 costs less than 1 point of clean accuracy"] == "holds"
     assert found["vanilla AE: the white box is easier to survive than the grey box"] == "holds"
-    turned = [
-        dataclasses.replace(each, setting={"grey_box": "white_box", "white_box": "grey_box"}.get(each.setting, "clean"))
-        for each in rows()
-    ]
-    assert (
-        verdicts(Results(turned))["vanilla AE: the white box is easier to survive than the grey box"] == "does not hold"
-    )
+    found = verdicts(Results(turned_rows()))
+    assert found["vanilla AE: the white box is easier to survive than the grey box"] == "does not hold"
 
 
 def test_one_seed_is_never_enough():
-    entries = ledger(Results(rows([0])))
+    entries = ledger_entries(Results(rows([0])))
     assert {entry.verdict for entry in entries} == {"undecided"}
     assert {entry.seeds for entry in entries} == {0, 1}
 
 
 def test_what_was_not_measured_is_said():
-    (entry,) = (entry for entry in ledger(Results(rows())) if "PGD" in entry.claim and "vanilla" in entry.claim)
+    (entry,) = (entry for entry in ledger_entries(Results(rows())) if "PGD" in entry.claim and "vanilla" in entry.claim)
     assert (entry.ours, entry.verdict, entry.seeds) == ("not measured", "undecided", 0)
 
 
@@ -115,9 +116,34 @@ def test_budgets_are_never_mixed():
 )
 def test_collapses_are_counted(collapsed, verdict):
     some = [row(denoising(0.1), "clean", 11, seed, collapsed=each) for seed, each in enumerate(collapsed)]
-    (entry,) = (each for each in ledger(Results(some)) if each.claim.startswith("DAE, noise 0.1 does not converge"))
+    (entry,) = (
+        each for each in ledger_entries(Results(some)) if each.claim.startswith("DAE, noise 0.1 does not converge")
+    )
     assert entry.verdict == verdict
     assert entry.ours.startswith(f"{sum(collapsed)} of {len(collapsed)} [")
+    assert (
+        entry.why
+        == {3: "every training collapsed", 0: "no training collapsed", 1: "some trainings collapsed"}[sum(collapsed)]
+    )
+
+
+def test_verdicts_give_their_reason():
+    found = {entry.claim: entry.why for entry in ledger_entries(Results(rows()))}
+    assert found["a third autoencoder helps in the grey box"] == "the whole interval is above 0"
+    assert found["the contractive penalty helps (grey box, beside λ = 0)"] == "the interval includes 0"
+    cost = found["DAE, noise 0.4 costs less than 1 point of clean accuracy"]
+    assert cost.startswith("the whole interval is above -1; ")
+    assert found["the same under PGD, 100 steps and 5 restarts: vanilla AE"].startswith("not measured; ")
+    alone = {entry.claim: entry.why for entry in ledger_entries(Results(rows([0])))}
+    assert alone["a third autoencoder helps in the grey box"] == "one seed is no evidence"
+    reasons = {entry.claim: entry.why for entry in ledger_entries(Results(turned_rows()))}
+    assert reasons["a third autoencoder helps in the grey box"] == "the whole interval is below 0"
+
+
+def test_thresholds_are_given_in_points():
+    limits = {entry.claim: entry.threshold for entry in ledger_entries(Results(rows()))}
+    assert limits["DAE, noise 0.4 costs less than 1 point of clean accuracy"] == -1
+    assert limits["denoising beats vanilla (grey box)"] == 0
 
 
 @pytest.mark.parametrize(

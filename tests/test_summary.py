@@ -4,11 +4,11 @@ import torch
 from matplotlib import pyplot as plt
 from test_ledger import DENSE, N, norm_rows, row, rows
 
-from magnet_helpers import plotting
+from magnet_helpers import plotting, summary
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
 from magnet_helpers.experiments import TABLE_3
 from magnet_helpers.intervals import estimate
-from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger
+from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
 from magnet_helpers.reproduce import write_rows
 from magnet_helpers.summary import (
     as_markdown,
@@ -36,7 +36,7 @@ def test_tables_set_ours_beside_the_papers():
 
 def test_the_ledger_as_a_frame():
     results = Results(rows())
-    frame, entries = ledger_frame(results), ledger(results)
+    frame, entries = ledger_frame(results), ledger_entries(results)
     assert list(frame.index) == [entry.claim for entry in entries]
     assert frame["verdict"].tolist() == [entry.verdict for entry in entries]
     assert frame.loc["denoising beats vanilla (grey box)", "paper"] == "+44.2"
@@ -115,15 +115,41 @@ def test_markdown():
 
 def test_results_are_found_where_the_project_keeps_them(tmp_path, monkeypatch):
     monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
-    assert load_results("paper").rows == []
     write_rows(tmp_path / "data" / "results" / "paper.csv", rows())
     assert len(load_results("paper").rows) == len(rows())
 
 
+def test_results_are_found_beside_the_package_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(summary, "__file__", str(tmp_path / "magnet_helpers" / "summary.py"))
+    write_rows(tmp_path / "data" / "results" / "paper.csv", rows())
+    assert len(load_results("paper").rows) == len(rows())
+    with pytest.raises(
+        FileNotFoundError, match=r"no results of the fast budget in .*elsewhere.*magnet_helpers reproduce"
+    ):
+        load_results("fast")
+
+
+def test_several_seeds_are_drawn_as_a_band():
+    values = [estimate(torch.tensor([[1.0, 0, 1, 1], [1, 1, 1, 1]])), estimate(torch.zeros(2, 4))]
+    figure = plotting.plot_accuracy_curves([0.1, 0.2], {"a": values}, "note", x_name="x", bands=True)
+    (axes,) = figure.axes
+    (band,) = axes.collections
+    low, high = (100 * bound for bound in values[0].interval)
+    corners = band.get_paths()[0].vertices
+    assert sorted({y for x, y in corners if x == 0.1}) == pytest.approx([low, high])
+    assert axes.lines[0].get_ydata().tolist() == [87.5, 0]
+    plt.close(figure)
+
+
 def test_differences_are_drawn_with_their_intervals_verdicts_and_the_papers():
     values = {"a": estimate(torch.tensor([[1.0, 0, 1, 1], [1, 1, 1, 1]])), "b": estimate(torch.zeros(2, 4))}
-    figure = plotting.plot_differences(values, {"a": 12.5, "b": None}, {"a": "holds", "b": "undecided"}, "note")
+    verdicts = {"a": "holds", "b": "undecided"}
+    thresholds = {"a": -1.0, "b": 0.0}
+    figure = plotting.plot_differences(values, {"a": 12.5, "b": None}, verdicts, "note", thresholds=thresholds)
     (axes,) = figure.axes
+    limit = next(line for line in axes.lines if line.get_label() == "threshold other than 0")
+    assert (list(limit.get_xdata()), list(limit.get_ydata())) == ([-1.0], [1])
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
     assert axes.get_xlabel() == "difference in accuracy (points)"
     held = next(each for each in axes.containers if each.get_label() == "holds").lines
