@@ -42,6 +42,21 @@ class Results:
             raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
         self.epochs = get_budget(self.rows[0].budget).classifier_epochs if self.rows else 0
 
+    @property
+    def seeds(self) -> list[int]:
+        """Every seed of a reformer or classifier."""
+        return sorted({seed for row in self.rows for seed in (row.classifier_seed, row.reformer_seed)})
+
+    @property
+    def note(self) -> str:
+        """Dataset, budget, seeds and number of images: they stand with every number."""
+        if not self.rows:
+            return "no results"
+        first, sizes = self.rows[0], sorted({row.n for row in self.rows})
+        budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
+        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        return f"{first.dataset} · {budget} · {seeds} · n = {' or '.join(f'{n:,}' for n in sizes)}"
+
     def find(
         self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None
     ) -> dict[int, Row]:

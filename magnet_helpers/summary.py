@@ -137,14 +137,13 @@ def write_summary(path: Path, rows: Iterable[Row]) -> None:
     """Write the tables and the ledger of one results file as Markdown, beside a note that says what they come from."""
     rows = list(rows)
     results = Results(rows)
-    seeds, sizes = (sorted({getattr(row, name) for row in rows}) for name in ("reformer_seed", "n"))
     devices = sorted({f"{row.device}, torch {row.torch}" for row in rows})
     first = rows[0]
     text = [
         f"# Results: {first.dataset}, {first.budget} budget",
         "",
-        f"Seeds {', '.join(map(str, seeds))}; {' or '.join(f'{n:,}' for n in sizes)} test images; "
-        f"{'; '.join(devices)}. "
+        f"{results.note} · {'; '.join(devices)}",
+        "",
         "Accuracies are means over the seeds in %, differences in points; ± is half of the 95 % interval for other "
         "images and other seeds (of the images alone where there is one seed). FGSM, ε = 0.3, unless another attack is "
         "named. Made by `python -m magnet_helpers reproduce` from the file of the same name.",
