@@ -1,0 +1,154 @@
+"""MagNet's detectors: how far an image is from what an autoencoder makes of it, and from which score on it is rejected.
+
+Source: D. Meng and H. Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples" (2017), section 4.2.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from magnet_helpers.evaluation import Accuracy
+
+
+class Detector(nn.Module):
+    """Maps images (N, 1, 28, 28) to scores (N,), at least 0; the larger, the less it looks like a clean image.
+
+    Differentiable, because an attacker who knows the detector follows its gradient.
+    """
+
+    label: str  # the name in tables and figures
+
+
+class ReconstructionDetector(Detector):
+    """Detection by reconstruction error: the mean over the pixels of |x − AE(x)|^p (MagNet, section 4.2.1).
+
+    Args:
+        autoencoder: maps images to images of the same shape.
+        p: 1 or 2.
+
+    Raises:
+        ValueError: if p is neither.
+    """
+
+    def __init__(self, autoencoder: nn.Module, p: Literal[1, 2]) -> None:
+        super().__init__()
+        if p not in (1, 2):
+            raise ValueError(f"p must be 1 or 2, got {p}")
+        self.autoencoder = autoencoder
+        self.p = p
+        self.label = f"reconstruction, p = {p}"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores (N,)."""
+        error: Tensor = images - self.autoencoder(images)
+        return error.abs().pow(self.p).flatten(start_dim=1).mean(dim=1)
+
+
+class DivergenceDetector(Detector):
+    """Detection by probability divergence (MagNet, section 4.2.2).
+
+    The score is the Jensen–Shannon divergence, in nats, between the classifier's answers to an image and to what the
+    autoencoder makes of it, both softened: softmax(logits / T). It lies in [0, ln 2].
+
+    Args:
+        autoencoder: maps images to images of the same shape.
+        classifier: maps images to logits (N, 10).
+        temperature: T, more than 0. MagNet takes 10 and 40.
+
+    Raises:
+        ValueError: if the temperature is not more than 0.
+    """
+
+    def __init__(self, autoencoder: nn.Module, classifier: nn.Module, temperature: float) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"the temperature must be more than 0, got {temperature}")
+        self.autoencoder = autoencoder
+        self.classifier = classifier
+        self.temperature = temperature
+        self.label = f"divergence, T = {temperature:g}"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores (N,)."""
+        before = log_softmax(self.classifier(images) / self.temperature, dim=1)
+        after = log_softmax(self.classifier(self.autoencoder(images)) / self.temperature, dim=1)
+        return jensen_shannon(before, after)
+
+
+def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
+    """Return the Jensen–Shannon divergence in nats, (N,), of two batches of *log*-probabilities (N, K).
+
+    Half of the Kullback–Leibler divergence of each from their mean. From logarithms, so that it stays finite, with its
+    gradient, where a softmax rounds to 0.
+    """
+    mean = torch.logaddexp(first, second) - math.log(2)
+    divergence: Tensor = 0.5 * (first.exp() * (first - mean) + second.exp() * (second - mean)).sum(dim=1)
+    return divergence.clamp(min=0)  # rounding may leave it just below
+
+
+class UncertainRateWarning(UserWarning):
+    """A false-positive rate was asked for that so few clean images can hardly show."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score on an image is rejected: every score *above* `value`.
+
+    Attributes:
+        value: −∞ rejects everything.
+        wanted: the false-positive rate that was asked for.
+        rejected: how many of the clean images that it was chosen on it rejects; never more than wanted.
+        total: how many these images were.
+    """
+
+    value: float
+    wanted: float
+    rejected: int
+    total: int
+
+    @property
+    def achieved(self) -> Accuracy:
+        """The false-positive rate on those images, with its 95 % interval: a few images pin a small rate down badly."""
+        return Accuracy(self.rejected, self.total)
+
+
+def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Threshold:
+    """Return the smallest threshold that rejects no more than this share of clean images.
+
+    Of n scores at most ⌊rate · n⌋ may lie above it, so it is the next largest score. Equal scores are all accepted or
+    all rejected: then fewer are rejected than was asked for. Choose it on validation images, never on test images.
+
+    Args:
+        clean_scores: of clean validation images, shape (n,), n at least 1.
+        false_positive_rate: in [0, 1]. 0 rejects none of these images, 1 all.
+
+    Raises:
+        ValueError: if the rate is outside [0, 1], or if there are no scores, or some that are no number.
+
+    Warns:
+        UncertainRateWarning: if the rate is less than one image's share.
+    """
+    if not 0 <= false_positive_rate <= 1:
+        raise ValueError(f"a false-positive rate lies in [0, 1], got {false_positive_rate}")
+    if clean_scores.ndim != 1 or not len(clean_scores) or not bool(clean_scores.isfinite().all()):
+        raise ValueError(
+            "a threshold is chosen from the finite scores of at least one clean image, shape (n,), got "
+            f"{tuple(clean_scores.shape)}, {int((~clean_scores.isfinite()).sum())} of them not finite"
+        )
+    n = len(clean_scores)
+    allowed = math.floor(false_positive_rate * n + 1e-9)  # 0.29 · 100 is 28.999…
+    if false_positive_rate > 0 and not allowed:
+        warnings.warn(
+            f"a false-positive rate of {false_positive_rate:g} is less than one of {n} images: the threshold is their "
+            f"largest score, which can mean any rate up to about {3 / n:.2g}. Take more clean images or a larger rate.",
+            UncertainRateWarning,
+            stacklevel=2,
+        )
+    descending = clean_scores.sort(descending=True).values
+    value = descending[allowed].item() if allowed < n else -math.inf
+    return Threshold(value, false_positive_rate, int((clean_scores > value).sum()), n)

@@ -1,0 +1,167 @@
+"""The whole of MagNet: detectors that reject, then a reformer, then the classifier.
+
+Source: D. Meng and H. Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples" (2017).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from magnet_helpers.defenses import ReformedClassifier
+from magnet_helpers.detectors import Detector, Threshold, choose_threshold
+from magnet_helpers.evaluation import Accuracy
+from magnet_helpers.inference import apply_model, predict
+from magnet_helpers.seeds import new_generator
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of N images, one by one.
+
+    Attributes:
+        labels: the right answers, shape (N,).
+        answers: the classifier's answers to the reformed images, also to those that are rejected, shape (N,).
+        rejected: whether a detector rejects the image, shape (N,).
+    """
+
+    labels: Tensor
+    answers: Tensor
+    rejected: Tensor
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rejected; accepted and right; accepted and wrong. They add up to N."""
+        right = self.answers == self.labels
+        return {
+            "rejected": int(self.rejected.sum()),
+            "accepted and right": int((~self.rejected & right).sum()),
+            "accepted and wrong": int((~self.rejected & ~right).sum()),
+        }
+
+    @property
+    def rejected_counts_as_wrong(self) -> Accuracy:
+        """Accepted and right, out of all: MagNet's "accuracy" on clean images."""
+        return Accuracy(self.counts["accepted and right"], len(self.labels))
+
+    @property
+    def rejected_counts_as_right(self) -> Accuracy:
+        """Not fooled, that is rejected or right, out of all: MagNet's "accuracy" on adversarial images."""
+        return Accuracy(len(self.labels) - self.counts["accepted and wrong"], len(self.labels))
+
+
+class MagNet(nn.Module):
+    """Detectors, reformer and classifier as one defence.
+
+    An image is rejected if any detector's score is above its threshold. The classifier answers to the reformed image.
+
+    Args:
+        classifier: maps images (N, 1, 28, 28) to logits (N, 10).
+        reformer: maps images to images of the same shape; None for detectors alone.
+        detectors: by name, each with its threshold; none for the reformer alone.
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Module,
+        reformer: nn.Module | None,
+        detectors: Mapping[str, tuple[Detector, Threshold]],
+    ) -> None:
+        super().__init__()
+        self.reformed = classifier if reformer is None else ReformedClassifier(reformer, classifier)
+        self.names = tuple(detectors)
+        self.detectors = nn.ModuleList([detector for detector, _ in detectors.values()])
+        self.thresholds = tuple(threshold for _, threshold in detectors.values())
+
+    @classmethod
+    def calibrated(
+        cls,
+        classifier: nn.Module,
+        reformer: nn.Module | None,
+        detectors: Sequence[Detector],
+        clean_images: Tensor,
+        false_positive_rate: float,
+    ) -> "MagNet":
+        """Return a MagNet whose thresholds are chosen on clean images.
+
+        Args:
+            classifier: maps images (N, 1, 28, 28) to logits (N, 10).
+            reformer: maps images to images of the same shape; None for detectors alone.
+            detectors: their labels are their names.
+            clean_images: validation images, (n, 1, 28, 28).
+            false_positive_rate: of each detector by itself, in [0, 1] (see `choose_threshold`). MagNet takes 0.001.
+
+        Raises:
+            ValueError: if two detectors have the same label, or as `choose_threshold` does.
+        """
+        if len({detector.label for detector in detectors}) != len(detectors):
+            raise ValueError(f"each detector needs a label of its own, got {[each.label for each in detectors]}")
+        scores = {each.label: (each, apply_model(each, clean_images)) for each in detectors}
+        pairs = {name: (each, choose_threshold(theirs, false_positive_rate)) for name, (each, theirs) in scores.items()}
+        return cls(classifier, reformer, pairs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, 10) of the reformed images, whether they are rejected or not."""
+        logits: Tensor = self.reformed(images)
+        return logits
+
+    def excess(self, images: Tensor) -> Tensor:
+        """Return by how much each detector's score is above its threshold, in thresholds, shape (N, D).
+
+        Above 0: rejected. Differentiable: an attacker who knows the detectors lowers it. A threshold that accepts or
+        rejects all gives its sign alone.
+        """
+        columns = []
+        for detector, threshold in zip(self.detectors, self.thresholds, strict=True):
+            scores = detector(images)
+            scale = abs(threshold.value) if 0 < abs(threshold.value) < float("inf") else 1.0
+            columns.append((scores - threshold.value) / scale)
+        return torch.stack(columns, dim=1) if columns else images.new_zeros(len(images), 0)
+
+    def rejections(self, images: Tensor) -> Tensor:
+        """Return which detector rejects which image: booleans (N, D), on the CPU."""
+        if not self.names:
+            return torch.zeros(len(images), 0, dtype=torch.bool)
+        columns = [
+            apply_model(detector, images) > threshold.value
+            for detector, threshold in zip(self.detectors, self.thresholds, strict=True)
+        ]
+        return torch.stack(columns, dim=1)
+
+    def judge(self, images: Tensor, labels: Tensor) -> Outcome:
+        """Return what becomes of images (N, 1, 28, 28) whose right answers are `labels` (N,)."""
+        if len(images) != len(labels):
+            raise ValueError(f"each image needs a label, got {len(images)} images and {len(labels)} labels")
+        return Outcome(labels, predict(self.reformed, images), self.rejections(images).any(dim=1))
+
+
+class RandomReformer(nn.Module):
+    """One of several autoencoders for each image, picked at random: MagNet's defence in the grey box (section 4.4).
+
+    The attacker may know all of them, but not which one an image will meet.
+
+    Args:
+        autoencoders: at least one.
+        seed: of the first pick; every call picks anew.
+
+    Raises:
+        ValueError: if there is no autoencoder.
+    """
+
+    def __init__(self, autoencoders: Sequence[nn.Module], seed: int = 0) -> None:
+        super().__init__()
+        if not autoencoders:
+            raise ValueError("a random pick needs at least one autoencoder, got none")
+        self.autoencoders = nn.ModuleList(autoencoders)
+        self.generator = new_generator(seed, "pick of an autoencoder")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the images (N, 1, 28, 28), each as its autoencoder returns it."""
+        picks = torch.randint(len(self.autoencoders), (len(images),), generator=self.generator).to(images.device)
+        out = torch.zeros_like(images)
+        for number, autoencoder in enumerate(self.autoencoders):
+            chosen = (picks == number).nonzero()[:, 0]
+            if len(chosen):
+                out = out.index_copy(0, chosen, autoencoder(images[chosen]))
+        return out
