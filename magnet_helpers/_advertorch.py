@@ -52,6 +52,30 @@ def _names_that_advertorch_wants() -> Iterator[None]:
 
 
 with _names_that_advertorch_wants():
-    from advertorch.attacks import Attack, GradientSignAttack, LinfPGDAttack
+    from advertorch.attacks import (
+        Attack,
+        CarliniWagnerL2Attack,
+        DDNL2Attack,
+        ElasticNetL1Attack,
+        GradientSignAttack,
+        JacobianSaliencyMapAttack,
+        L2PGDAttack,
+        LinfBasicIterativeAttack,
+        LinfMomentumIterativeAttack,
+        LinfPGDAttack,
+        LinfSPSAAttack,
+    )
 
-__all__ = ["Attack", "GradientSignAttack", "LinfPGDAttack"]
+__all__ = [
+    "Attack",
+    "CarliniWagnerL2Attack",
+    "DDNL2Attack",
+    "ElasticNetL1Attack",
+    "GradientSignAttack",
+    "JacobianSaliencyMapAttack",
+    "L2PGDAttack",
+    "LinfBasicIterativeAttack",
+    "LinfMomentumIterativeAttack",
+    "LinfPGDAttack",
+    "LinfSPSAAttack",
+]

@@ -8,7 +8,9 @@ from magnet_helpers.attacks import GradientAttack
 from magnet_helpers.defenses import Defense
 from magnet_helpers.recipes import Recipe, longest_first, with_parents
 
-EVALUATION_CODE = code_version("device", "inference", "_advertorch", "attacks", "defenses", "evaluation")
+EVALUATION_CODE = code_version(
+    *("device", "inference", "_advertorch", "attacks.base", "attacks.gradient", "defenses", "evaluation")
+)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from tiny import tiny_classifier, tiny_images
 from torch import nn
 
 import magnet_helpers
-from magnet_helpers import attacks
-from magnet_helpers.attacks import FGSM, PGD
+from magnet_helpers.attacks import FGSM, PGD, base, gradient
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.inference import predict
 from magnet_helpers.models import ConvAutoencoder, ConvClassifier
@@ -186,14 +185,13 @@ def test_restarts_begin_at_random_and_keep_what_fools(classifier, labels):
 
 def test_a_fooled_image_is_not_attacked_again(classifier, monkeypatch):
     attacked = []
-    plain = attacks.GradientAttack.perturb
-    monkeypatch.setattr(
-        attacks.GradientAttack,
-        "perturb",
-        lambda self, model, images, *rest, **named: (
-            attacked.append(len(images)) or plain(self, model, images, *rest, **named)
-        ),
-    )
+    plain = gradient.in_batches
+
+    def watched(function, model, images, *rest, **named):
+        attacked.append(len(images))
+        return plain(function, model, images, *rest, **named)
+
+    monkeypatch.setattr(gradient, "in_batches", watched)
     answers = predict(classifier, IMAGES)
     wrong = answers.clone()
     wrong[:5] = (answers[:5] + 1) % 10  # these five are misread as they are
@@ -212,8 +210,8 @@ def test_a_reformed_classifier_is_attacked_as_one_network(classifier):
         reformer = ConvAutoencoder()
     images = IMAGES[:3].clone().requires_grad_()
     logits = classifier(reformer(images))
-    (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(logits, logits.argmax(dim=1)), images)
-    expected = (images + 0.2 * gradient.sign()).clamp(0, 1)
+    (slope,) = torch.autograd.grad(nn.functional.cross_entropy(logits, logits.argmax(dim=1)), images)
+    expected = (images + 0.2 * slope.sign()).clamp(0, 1)
     got = FGSM(0.2).perturb(ReformedClassifier(reformer, classifier), IMAGES[:3])
     assert ((got - expected).abs() <= 1e-6).double().mean() >= 0.999
     assert not torch.allclose(got, FGSM(0.2).perturb(classifier, IMAGES[:3]))
@@ -223,7 +221,7 @@ def test_a_reformed_classifier_is_attacked_as_one_network(classifier):
 def test_batches_give_what_one_batch_gives(monkeypatch, size):
     model = tiny_classifier()
     expected = {labels: FGSM(0.2, labels).perturb(model, IMAGES, LABELS) for labels in ("predicted", "given")}
-    monkeypatch.setattr(attacks, "BATCH_SIZE", size)
+    monkeypatch.setattr(base, "BATCH_SIZE", size)
     for labels, images in expected.items():
         assert torch.equal(FGSM(0.2, labels).perturb(model, IMAGES, LABELS), images)
 

@@ -1,0 +1,14 @@
+"""The attacks of the course: one interface, settings as values, a library's code wherever there is one.
+
+- `base`: what they have in common
+- `gradient`: bounded attacks that follow the gradient (FGSM, I-FGSM, MI-FGSM, PGD)
+- `smallest_change`: attacks that look for the smallest change (C&W, EAD, DDN, JSMA)
+- `queries`: attacks that only ask the model (SPSA, ZOO, Square, HopSkipJump)
+- `substitute`: the attack on a copy that the attacker trains
+- `adaptive`: attacks on a whole defence
+"""
+
+from magnet_helpers.attacks.base import Attack, Attacked
+from magnet_helpers.attacks.gradient import FGSM, IFGSM, MIFGSM, PGD, PGDL2, GradientAttack
+
+__all__ = ["FGSM", "IFGSM", "MIFGSM", "PGD", "PGDL2", "Attack", "Attacked", "GradientAttack"]

@@ -1,0 +1,178 @@
+"""What all attacks have in common: they are settings, they take a model, and they say what came of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from magnet_helpers.device import device_of, full_precision
+from magnet_helpers.inference import BATCH_SIZE, frozen, predict
+
+NORMS = ("L0", "L1", "L2", "L∞")
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What came of an attack on N images.
+
+    Attributes:
+        images: before, shape (N, 1, 28, 28).
+        adversarial: after, same shape, in [0, 1].
+        labels: the right answers, shape (N,).
+        success: whether the model's answer is now wrong, shape (N,). An image whose answer was wrong before counts,
+            with no change at all.
+        forward_passes: of one image through the model, on average over the images that were attacked.
+        backward_passes: the same of gradients: 0 for an attack that only asks.
+        seconds: that it took.
+    """
+
+    images: Tensor
+    adversarial: Tensor
+    labels: Tensor
+    success: Tensor
+    forward_passes: float
+    backward_passes: float
+    seconds: float
+
+    @property
+    def norms(self) -> dict[str, Tensor]:
+        """The size of each image's change, in pixel units: L0 (pixels changed), L1, L2 and L∞, each of shape (N,)."""
+        change = (self.adversarial - self.images).flatten(start_dim=1)
+        sizes = (
+            (change != 0).float().sum(dim=1),
+            change.abs().sum(dim=1),
+            change.norm(dim=1),
+            change.abs().amax(dim=1),
+        )
+        return dict(zip(NORMS, sizes, strict=True))
+
+    def within(self, norm: str, largest: float) -> Tensor:
+        """Return which images were fooled by a change of at most this size: booleans (N,).
+
+        Args:
+            norm: one of `NORMS`.
+            largest: in pixel units (L0: pixels). A millionth more is let pass, for rounding.
+        """
+        return self.success & (self.norms[norm] <= largest + 1e-6)
+
+
+class Counted(nn.Module):
+    """A model that counts the images that pass it, forward and backward."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.forward_passes = 0
+        self.backward_passes = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the model returns."""
+        outputs: Tensor = self.model(images)
+        self.forward_passes += len(images)
+        if outputs.requires_grad:
+            outputs.register_hook(self._count_backward)
+        return outputs
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.backward_passes += len(gradient)
+
+
+class Attack(ABC):
+    """An attack with all its settings; its `repr` names them."""
+
+    @abstractmethod
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, a new CPU tensor of the shape of `images`.
+
+        The model's mode, its parameters' `requires_grad` and `.grad`, `images`, and the global random numbers stay as
+        they are.
+
+        Args:
+            model: maps images (N, 1, 28, 28) to logits (N, 10).
+            images: in [0, 1].
+            labels: the right answers, shape (N,).
+
+        Raises:
+            ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing, too few or too many.
+        """
+
+    def run(self, model: nn.Module, images: Tensor, labels: Tensor) -> Attacked:
+        """Attack the images that the model still answers rightly, and return what came of it.
+
+        Args and errors as in `perturb`.
+        """
+        check_images(images)
+        check_labels(images, labels)
+        started = perf_counter()
+        adversarial = images.clone()
+        todo = (predict(model, images) == labels).nonzero()[:, 0] if len(images) else torch.arange(0)
+        counted = Counted(model)
+        if len(todo):
+            adversarial[todo] = self.perturb(counted, images[todo], labels[todo])
+        success = predict(model, adversarial) != labels if len(images) else torch.zeros(0, dtype=torch.bool)
+        count = max(len(todo), 1)
+        passes = (counted.forward_passes / count, counted.backward_passes / count)
+        return Attacked(images, adversarial, labels, success, *passes, perf_counter() - started)
+
+
+def in_batches(
+    function: Callable[[Tensor, Tensor | None], Tensor],
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor | None,
+    *,
+    seed: int | None = None,
+    label: str = "",
+    batch_size: int | None = None,
+) -> Tensor:
+    """Return the outcome of a library's attack, batch by batch, with progress, as a CPU tensor.
+
+    Parameters are frozen: their gradients would cost as much as those of the images. Gradients are computed in float32
+    on every device.
+
+    Args:
+        function: the attack: images and labels on the model's device to adversarial images.
+        model: what is attacked.
+        images: shape (N, 1, 28, 28).
+        labels: shape (N,), or None if the attack asks the model.
+        seed: of an attack that draws from the global random numbers, which are put back afterwards.
+        label: of the progress bar.
+        batch_size: images at once (None: `inference.BATCH_SIZE`).
+    """
+    device, size = device_of(model), batch_size or BATCH_SIZE
+    adversarial = []
+    with ExitStack() as stack:
+        for context in (frozen(model), torch.enable_grad(), full_precision()):
+            stack.enter_context(context)
+        if seed is not None:
+            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+            torch.manual_seed(seed)
+        for start in tqdm(range(0, len(images), size), desc=label, leave=False):
+            batch = slice(start, start + size)
+            theirs = None if labels is None else labels[batch].to(device)
+            adversarial.append(function(images[batch].to(device), theirs).detach().cpu())
+    return torch.cat(adversarial) if adversarial else images.clone()
+
+
+def check_images(images: Tensor) -> None:
+    """Raise a ValueError if images are outside [0, 1] or hold NaN."""
+    if not len(images):
+        return
+    lowest, highest = images.min().item(), images.max().item()
+    if not (lowest >= 0 and highest <= 1):
+        raise ValueError(
+            f"images must lie in [0, 1], got values from {lowest} to {highest}: scale them (for bytes: divide by 255)"
+        )
+
+
+def check_labels(images: Tensor, labels: Tensor | None) -> Tensor:
+    """Return the labels; raise a ValueError if there is not one for each image."""
+    if labels is None or len(labels) != len(images):
+        got = "none" if labels is None else str(len(labels))
+        raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
+    return labels
