@@ -10,5 +10,20 @@
 
 from magnet_helpers.attacks.base import Attack, Attacked
 from magnet_helpers.attacks.gradient import FGSM, IFGSM, MIFGSM, PGD, PGDL2, GradientAttack
+from magnet_helpers.attacks.smallest_change import DDN, JSMA, CarliniWagner, ElasticNet, SmallestChange
 
-__all__ = ["FGSM", "IFGSM", "MIFGSM", "PGD", "PGDL2", "Attack", "Attacked", "GradientAttack"]
+__all__ = [
+    "DDN",
+    "FGSM",
+    "IFGSM",
+    "JSMA",
+    "MIFGSM",
+    "PGD",
+    "PGDL2",
+    "Attack",
+    "Attacked",
+    "CarliniWagner",
+    "ElasticNet",
+    "GradientAttack",
+    "SmallestChange",
+]

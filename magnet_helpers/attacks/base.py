@@ -1,5 +1,6 @@
 """What all attacks have in common: they are settings, they take a model, and they say what came of it."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -147,8 +148,9 @@ def in_batches(
     device, size = device_of(model), batch_size or BATCH_SIZE
     adversarial = []
     with ExitStack() as stack:
-        for context in (frozen(model), torch.enable_grad(), full_precision()):
+        for context in (frozen(model), torch.enable_grad(), full_precision(), warnings.catch_warnings()):
             stack.enter_context(context)
+        warnings.filterwarnings("ignore", module=r"advertorch\.")  # PyTorch's, about calls that advertorch makes
         if seed is not None:
             stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
             torch.manual_seed(seed)
