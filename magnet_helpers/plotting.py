@@ -23,6 +23,7 @@ LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)))
 COLORS = sns.color_palette("colorblind")
 DPI = 110
 PAPER = "paper (MNIST)"
+ZOOM = 5  # points
 VERDICT_STYLES = {"holds": (2, "o"), "does not hold": (3, "s"), "undecided": (7, "D")}
 
 
@@ -240,6 +241,8 @@ def plot_differences(
 ) -> Figure:
     """Draw one line per claim: our difference in points with its 95 % interval, and the paper's as a cross.
 
+    Twice: all of it, and enlarged around 0, where small differences lie.
+
     Args:
         differences: claim to our difference, as a share.
         papers: claim to the paper's difference in points; None where it prints no such numbers.
@@ -247,23 +250,26 @@ def plot_differences(
         note: what the numbers were made with.
         thresholds: claim to what its difference is held against, in points; drawn where it is not 0.
     """
-    figure, axes = new_figure(1, 1, (9.5, 0.33 * len(differences) + 1.4), note)
+    size = (11.5, 0.33 * len(differences) + 1.4)
+    figure, panels = new_figure(1, 2, size, note, sharey=True, width_ratios=(1.4, 1))
     heights = dict(zip(differences, np.arange(len(differences))[::-1], strict=True))
-    axes.axvline(0, color="0.4", linewidth=1)
-    for verdict, (color, marker) in VERDICT_STYLES.items():
-        mine = [claim for claim in differences if verdicts[claim] == verdict]
-        values = 100 * np.array([differences[claim].value for claim in mine])
-        bounds = 100 * np.array([differences[claim].interval for claim in mine]).reshape(-1, 2)
-        errors = np.abs(np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
-        style = {"color": COLORS[color], "marker": marker, "linestyle": "none"}
-        axes.errorbar(values, [heights[claim] for claim in mine], xerr=errors, capsize=2, label=verdict, **style)
-    printed = {claim: value for claim, value in papers.items() if value is not None and claim in heights}
-    axes.plot(printed.values(), [heights[claim] for claim in printed], "x", color="black", label=PAPER)
     limits = {claim: value for claim, value in (thresholds or {}).items() if value and claim in heights}
-    if limits:
-        style = {"color": "0.4", "marker": "|", "markersize": 12, "linestyle": "none"}
-        axes.plot(limits.values(), [heights[claim] for claim in limits], label="threshold other than 0", **style)
-    axes.set_yticks(list(heights.values()), list(heights), fontsize=8)
-    axes.set(xlabel="difference in accuracy (points)")
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    printed = {claim: value for claim, value in papers.items() if value is not None and claim in heights}
+    for axes in panels:
+        axes.axvline(0, color="0.4", linewidth=1)
+        for verdict, (color, marker) in VERDICT_STYLES.items():
+            mine = [claim for claim in differences if verdicts[claim] == verdict]
+            values = 100 * np.array([differences[claim].value for claim in mine])
+            bounds = 100 * np.array([differences[claim].interval for claim in mine]).reshape(-1, 2)
+            errors = np.abs(np.stack([values - bounds[:, 0], bounds[:, 1] - values]))
+            style = {"color": COLORS[color], "marker": marker, "linestyle": "none"}
+            axes.errorbar(values, [heights[claim] for claim in mine], xerr=errors, capsize=2, label=verdict, **style)
+        axes.plot(printed.values(), [heights[claim] for claim in printed], "x", color="black", label=PAPER)
+        if limits:
+            style = {"color": "0.4", "marker": "|", "markersize": 12, "linestyle": "none"}
+            axes.plot(limits.values(), [heights[claim] for claim in limits], label="threshold other than 0", **style)
+        axes.set(xlabel="difference in accuracy (points)")
+    panels[0].set_yticks(list(heights.values()), list(heights), fontsize=8)
+    panels[1].set(xlim=(-ZOOM, ZOOM), title=f"the same, from −{ZOOM} to {ZOOM}")
+    panels[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure

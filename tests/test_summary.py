@@ -147,7 +147,9 @@ def test_differences_are_drawn_with_their_intervals_verdicts_and_the_papers():
     verdicts = {"a": "holds", "b": "undecided"}
     thresholds = {"a": -1.0, "b": 0.0}
     figure = plotting.plot_differences(values, {"a": 12.5, "b": None}, verdicts, "note", thresholds=thresholds)
-    (axes,) = figure.axes
+    axes, enlarged = figure.axes
+    assert enlarged.get_xlim() == (-5, 5)
+    assert [len(each.lines) for each in (axes, enlarged)] == [len(axes.lines)] * 2
     limit = next(line for line in axes.lines if line.get_label() == "threshold other than 0")
     assert (list(limit.get_xdata()), list(limit.get_ydata())) == ([-1.0], [1])
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]

@@ -10,6 +10,7 @@
 
 from magnet_helpers.attacks.base import Attack, Attacked
 from magnet_helpers.attacks.gradient import FGSM, IFGSM, MIFGSM, PGD, PGDL2, GradientAttack
+from magnet_helpers.attacks.queries import SPSA, ZOO, HopSkipJump, Square
 from magnet_helpers.attacks.smallest_change import DDN, JSMA, CarliniWagner, ElasticNet, SmallestChange
 
 __all__ = [
@@ -20,10 +21,14 @@ __all__ = [
     "MIFGSM",
     "PGD",
     "PGDL2",
+    "SPSA",
+    "ZOO",
     "Attack",
     "Attacked",
     "CarliniWagner",
     "ElasticNet",
     "GradientAttack",
+    "HopSkipJump",
     "SmallestChange",
+    "Square",
 ]
