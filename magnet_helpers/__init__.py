@@ -38,13 +38,8 @@ from magnet_helpers.defenses import (
     denoising,
     stacked,
 )
-from magnet_helpers.evaluation import (
-    Accuracy,
-    DefenseReport,
-    evaluate_accuracy,
-    evaluate_defense,
-    suspicions,
-)
+from magnet_helpers.intervals import Accuracy, Estimate, difference, estimate
+from magnet_helpers.evaluation import DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
 from magnet_helpers.experiments import (
     GRID,
     NOISE_LEVELS,
@@ -70,7 +65,6 @@ if TYPE_CHECKING:
     )
     from magnet_helpers.diagrams import plot_manifold, plot_workflow
     from magnet_helpers.tables import comparison_frame, show_table, write_comparison
-    from magnet_helpers.intervals import Estimate, difference, estimate
     from magnet_helpers.ledger import Results, ledger_entries
     from magnet_helpers.summary import crossed_frame, ledger_frame, load_results, penalty_frame, results_frame
 
@@ -155,7 +149,7 @@ __all__ = [
     "results_frame",
 ]
 
-_LATER = ("plotting", "diagrams", "tables", "intervals", "ledger", "summary")
+_LATER = ("plotting", "diagrams", "tables", "ledger", "summary")
 
 
 def __getattr__(name: str) -> object:

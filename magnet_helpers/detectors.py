@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from magnet_helpers.evaluation import Accuracy
+from magnet_helpers.intervals import Accuracy
 
 
 class Detector(nn.Module):

@@ -11,41 +11,9 @@ from magnet_helpers.attacks import GradientAttack
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.inference import apply_model, is_constant, predict
+from magnet_helpers.intervals import Accuracy
 
 CHANCE = 0.1
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Correct answers out of a total.
-
-    Raises:
-        ValueError: unless 0 ≤ correct ≤ total and total ≥ 1.
-    """
-
-    correct: int
-    total: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.correct <= self.total or self.total < 1:
-            raise ValueError(f"an accuracy needs 0 ≤ correct ≤ total and total ≥ 1, got {self.correct} of {self.total}")
-
-    @property
-    def value(self) -> float:
-        """The share of correct answers, in [0, 1]."""
-        return self.correct / self.total
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson score interval of `value` (Wilson 1927): sampling error of the test images only."""
-        from scipy.stats import binomtest  # takes 2 s to import, which processes that only count need not wait for
-
-        bounds = binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
-        return float(bounds.low), float(bounds.high)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{100 * self.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,50 @@
-"""Intervals for what several seeds say about the same test images.
+"""Intervals: of one run's accuracy, and of what several seeds say about the same test images.
 
-An accuracy varies for two reasons: other images, and other seeds. Both are drawn at random and crossed, every seed with
-every image, like readers and cases in diagnostic studies. The variance of the mean is taken from the two-way analysis
-of variance, its degrees of freedom are Satterthwaite's (Dorfman, Berbaum & Metz 1992, "Receiver operating
-characteristic rating analysis"; Searle, Casella & McCulloch 1992, "Variance components", section 4). With one seed only
-the images are left, and the interval says nothing about other seeds.
+One run is a count of right answers (`Accuracy`). Over several seeds an accuracy varies for two reasons: other images,
+and other seeds. Both are drawn at random and crossed, every seed with every image, like readers and cases in diagnostic
+studies. The variance of the mean is taken from the two-way analysis of variance, its degrees of freedom are
+Satterthwaite's (Dorfman, Berbaum & Metz 1992, "Receiver operating characteristic rating analysis"; Searle, Casella &
+McCulloch 1992, "Variance components", section 4). With one seed only the images are left, and the interval says nothing
+about other seeds.
 """
 
 import math
 from dataclasses import dataclass
 
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Correct answers out of a total.
+
+    Raises:
+        ValueError: unless 0 ≤ correct ≤ total and total ≥ 1.
+    """
+
+    correct: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.total or self.total < 1:
+            raise ValueError(f"an accuracy needs 0 ≤ correct ≤ total and total ≥ 1, got {self.correct} of {self.total}")
+
+    @property
+    def value(self) -> float:
+        """The share of correct answers, in [0, 1]."""
+        return self.correct / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson score interval of `value` (Wilson 1927): sampling error of the test images only."""
+        from scipy.stats import binomtest  # takes 2 s to import, which processes that only count need not wait for
+
+        bounds = binomtest(self.correct, self.total).proportion_ci(0.95, method="wilson")
+        return float(bounds.low), float(bounds.high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{100 * self.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 @dataclass(frozen=True)
@@ -92,4 +126,4 @@ def share(count: int, total: int) -> tuple[float, float]:
     return float(bounds.low), float(bounds.high)
 
 
-__all__ = ["Estimate", "difference", "estimate", "share"]
+__all__ = ["Accuracy", "Estimate", "difference", "estimate", "share"]

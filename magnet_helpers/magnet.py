@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.detectors import Detector, Threshold, choose_threshold
-from magnet_helpers.evaluation import Accuracy
 from magnet_helpers.inference import apply_model, predict
+from magnet_helpers.intervals import Accuracy
 from magnet_helpers.seeds import new_generator
 
 

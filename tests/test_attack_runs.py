@@ -7,7 +7,7 @@ from tiny import tiny_classifier, tiny_images
 from torch import nn
 
 from magnet_helpers.attacks import FGSM, IFGSM, MIFGSM, PGD, PGDL2, Attack
-from magnet_helpers.attacks.base import Counted
+from magnet_helpers.attacks.base import counted
 from magnet_helpers.inference import predict
 from magnet_helpers.models import ConvClassifier
 from magnet_helpers.seeds import initial_weights_from
@@ -79,11 +79,13 @@ def test_passes_are_counted(attack):
 
 def test_counting_does_not_change_the_model():
     model = tiny_classifier()
-    counted = Counted(model)
-    images = IMAGES.clone().requires_grad_()
-    assert torch.equal(counted(images), model(images))
-    counted(images).sum().backward()
-    assert (counted.forward_passes, counted.backward_passes) == (24, 12)
+    expected = model(IMAGES)
+    with counted(model) as passes:
+        assert torch.equal(model(IMAGES), expected)
+        model(IMAGES.clone().requires_grad_()).sum().backward()
+    assert (passes.forward, passes.backward) == (24, 12)
+    model(IMAGES)
+    assert passes.forward == 24, "and it ends"
 
 
 def test_nothing_to_attack():

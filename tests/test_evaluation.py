@@ -9,8 +9,9 @@ from torch import nn
 
 from magnet_helpers import inference
 from magnet_helpers.attacks import FGSM
-from magnet_helpers.evaluation import Accuracy, DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
+from magnet_helpers.evaluation import DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
 from magnet_helpers.inference import apply_model, frozen, is_constant, predict
+from magnet_helpers.intervals import Accuracy
 
 TEST = tiny_images(30)
 ATTACK = FGSM(0.2)

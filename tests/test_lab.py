@@ -13,7 +13,8 @@ from magnet_helpers.attacks import FGSM
 from magnet_helpers.budget import PAPER, SMOKE
 from magnet_helpers.data import ImageData, load_images
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
-from magnet_helpers.evaluation import Accuracy, evaluate_defense
+from magnet_helpers.evaluation import evaluate_defense
+from magnet_helpers.intervals import Accuracy
 from magnet_helpers.lab import Lab, get_seed
 from magnet_helpers.lessons import start_lesson
 from magnet_helpers.tables import comparison_frame, comparison_record, write_comparison

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from magnet_helpers.detectors import Detector, ReconstructionDetector, Threshold
-from magnet_helpers.evaluation import Accuracy
+from magnet_helpers.intervals import Accuracy
 from magnet_helpers.magnet import MagNet, Outcome, RandomReformer
 
 # An "image" of brightness b is answered with the digit ⌊10 b⌋; detectors score its brightness.

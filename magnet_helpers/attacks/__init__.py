@@ -8,6 +8,15 @@
 - `adaptive`: attacks on a whole defence
 """
 
+from magnet_helpers.attacks.adaptive import (
+    DetectorAwareCarliniWagner,
+    DetectorAwarePGD,
+    OverDraws,
+    RejectedAsClass,
+    StraightThrough,
+    Together,
+    Transferred,
+)
 from magnet_helpers.attacks.base import Attack, Attacked
 from magnet_helpers.attacks.gradient import FGSM, IFGSM, MIFGSM, PGD, PGDL2, GradientAttack
 from magnet_helpers.attacks.queries import SPSA, ZOO, HopSkipJump, Square
@@ -26,9 +35,16 @@ __all__ = [
     "Attack",
     "Attacked",
     "CarliniWagner",
+    "DetectorAwareCarliniWagner",
+    "DetectorAwarePGD",
     "ElasticNet",
     "GradientAttack",
     "HopSkipJump",
+    "OverDraws",
+    "RejectedAsClass",
     "SmallestChange",
     "Square",
+    "StraightThrough",
+    "Together",
+    "Transferred",
 ]

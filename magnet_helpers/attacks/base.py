@@ -2,8 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -25,7 +25,7 @@ class Attacked:
         images: before, shape (N, 1, 28, 28).
         adversarial: after, same shape, in [0, 1].
         labels: the right answers, shape (N,).
-        success: whether the model's answer is now wrong, shape (N,). An image whose answer was wrong before counts,
+        success: whether the image now fools the model, shape (N,). An image that did so before counts,
             with no change at all.
         forward_passes: of one image through the model, on average over the images that were attacked.
         backward_passes: the same of gradients: 0 for an attack that only asks.
@@ -62,25 +62,32 @@ class Attacked:
         return self.success & (self.norms[norm] <= largest + 1e-6)
 
 
-class Counted(nn.Module):
-    """A model that counts the images that pass it, forward and backward."""
+@dataclass
+class Passes:
+    """How many images passed a model, forward and backward."""
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.forward_passes = 0
-        self.backward_passes = 0
+    forward: int = 0
+    backward: int = 0
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return what the model returns."""
-        outputs: Tensor = self.model(images)
-        self.forward_passes += len(images)
+
+@contextmanager
+def counted(model: nn.Module) -> Iterator[Passes]:
+    """Count the images that pass a model, until the end of the block."""
+    passes = Passes()
+
+    def count_backward(gradient: Tensor) -> None:
+        passes.backward += len(gradient)
+
+    def count(_module: nn.Module, _inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        passes.forward += len(outputs)
         if outputs.requires_grad:
-            outputs.register_hook(self._count_backward)
-        return outputs
+            outputs.register_hook(count_backward)
 
-    def _count_backward(self, gradient: Tensor) -> None:
-        self.backward_passes += len(gradient)
+    hook = model.register_forward_hook(count)
+    try:
+        yield passes
+    finally:
+        hook.remove()
 
 
 class Attack(ABC):
@@ -103,22 +110,28 @@ class Attack(ABC):
         """
 
     def run(self, model: nn.Module, images: Tensor, labels: Tensor) -> Attacked:
-        """Attack the images that the model still answers rightly, and return what came of it.
+        """Attack the images that do not fool the model yet, and return what came of it.
 
         Args and errors as in `perturb`.
         """
         check_images(images)
         check_labels(images, labels)
         started = perf_counter()
-        adversarial = images.clone()
-        todo = (predict(model, images) == labels).nonzero()[:, 0] if len(images) else torch.arange(0)
-        counted = Counted(model)
-        if len(todo):
-            adversarial[todo] = self.perturb(counted, images[todo], labels[todo])
-        success = predict(model, adversarial) != labels if len(images) else torch.zeros(0, dtype=torch.bool)
-        count = max(len(todo), 1)
-        passes = (counted.forward_passes / count, counted.backward_passes / count)
-        return Attacked(images, adversarial, labels, success, *passes, perf_counter() - started)
+        adversarial, success = images.clone(), torch.zeros(0, dtype=torch.bool)
+        passes, count = Passes(), 1
+        if len(images):
+            todo = (~self.fooled(model, images, labels)).nonzero()[:, 0]
+            if len(todo):
+                with counted(model) as passes:
+                    adversarial[todo] = self.perturb(model, images[todo], labels[todo])
+                count = len(todo)
+            success = self.fooled(model, adversarial, labels)
+        rates = (passes.forward / count, passes.backward / count)
+        return Attacked(images, adversarial, labels, success, *rates, perf_counter() - started)
+
+    def fooled(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return which images fool the model: booleans (N,). Here: its answer is wrong."""
+        return predict(model, images) != labels
 
 
 def in_batches(

@@ -143,7 +143,7 @@ class PGD(GradientAttack):
         steps: number of steps, at least 1.
         step_size: change of a pixel in one step, more than 0, in pixel units.
         restarts: 0: one attempt, from the image itself. Else the number of attempts, each from a random point within ε
-            of the image; an image that the model no longer gives its label is not attacked again.
+            of the image; an image that fools the model is not attacked again.
         seed: of the random points.
     """
 
@@ -180,7 +180,7 @@ class PGD(GradientAttack):
             # advertorch draws from the global generator
             attack = self.on(model).perturb
             adversarial[todo] = in_batches(attack, model, images[todo], theirs, seed=seed, label=repr(self))
-            todo = todo[predict(model, adversarial[todo]) == theirs]
+            todo = todo[~self.fooled(model, adversarial[todo], theirs)]
             if not len(todo):
                 break
         return adversarial

@@ -1,0 +1,264 @@
+"""Attacks that know the whole defence: its reformer, its detectors, and that it draws random numbers.
+
+What they have in common is that they give a library's attack another network to attack: one whose output also says
+what the detectors think, one that is the mean over draws, one that has a gradient where the defence has none.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from magnet_helpers import _advertorch as advertorch
+from magnet_helpers.attacks.base import Attack, check_images, check_labels, in_batches
+from magnet_helpers.attacks.gradient import PGD
+from magnet_helpers.attacks.smallest_change import CLASSES, CarliniWagner
+from magnet_helpers.inference import apply_model
+from magnet_helpers.magnet import MagNet
+
+
+def _not_stopped(magnet: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    outcome = _as_magnet(magnet).judge(images, labels)
+    return ~outcome.rejected & (outcome.answers != labels)
+
+
+def _as_magnet(model: nn.Module) -> MagNet:
+    if not isinstance(model, MagNet):
+        raise TypeError(f"this attack is made for a whole MagNet, got a {type(model).__name__}")
+    return model
+
+
+# ---- through reformer and detectors together
+
+
+class _WithExcess(nn.Module):
+    """Logits, and beside them by how much each detector's score is above its threshold: (N, 10 + D)."""
+
+    def __init__(self, magnet: MagNet) -> None:
+        super().__init__()
+        self.magnet = magnet
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([self.magnet(images), self.magnet.excess(images)], dim=1)
+
+
+class _LossWithDetectors(nn.Module):
+    """Cross entropy of the logits, less what the detectors see."""
+
+    def __init__(self, weight: float, margin: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.margin = margin
+
+    def forward(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        logits, excess = outputs[:, :CLASSES], outputs[:, CLASSES:]
+        seen = (excess + self.margin).clamp(min=0).sum()
+        return nn.functional.cross_entropy(logits, labels, reduction="sum") - self.weight * seen
+
+
+@dataclass(frozen=True)
+class DetectorAwarePGD(PGD):
+    """PGD that also keeps the detectors quiet: it raises the cross entropy − weight · Σ hinge(score − threshold).
+
+    A hinge is max(excess + margin, 0), the excess counted in thresholds (`MagNet.excess`). Made for a `MagNet`, which
+    is fooled by an image that it accepts *and* answers wrongly.
+
+    Args:
+        epsilon, labels, steps, step_size, restarts, seed: as in `PGD`.
+        weight: of the detectors, at least 0.
+        margin: how far below its threshold a score has to stay, as a share of the threshold.
+    """
+
+    weight: float = 10.0
+    margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.weight >= 0:
+            raise ValueError(f"weight must be at least 0, got {self.weight}")
+
+    def on(self, model: nn.Module) -> advertorch.Attack:
+        """Return advertorch's attack on logits and detectors, with these settings."""
+        return advertorch.LinfPGDAttack(
+            _WithExcess(_as_magnet(model)),
+            _LossWithDetectors(self.weight, self.margin),
+            self.epsilon,
+            self.steps,
+            self.step_size,
+            rand_init=self.restarts > 0,
+            clip_min=0,
+            clip_max=1,
+        )
+
+    def fooled(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return which images are accepted and answered wrongly."""
+        return _not_stopped(model, images, labels)
+
+
+class RejectedAsClass(nn.Module):
+    """A MagNet as a classifier of eleven classes, the last of which is "rejected".
+
+    Its logit is the largest of the others plus `scale` times the largest excess: it wins exactly if a detector rejects
+    (N. Carlini and D. Wagner, "Adversarial examples are not easily detected", 2017, section 2.3).
+
+    Args:
+        magnet: the defence.
+        scale: logits for each threshold of excess.
+    """
+
+    def __init__(self, magnet: MagNet, scale: float = 10.0) -> None:
+        super().__init__()
+        self.magnet = magnet
+        self.scale = scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, 11)."""
+        logits = self.magnet(images)
+        excess = self.magnet.excess(images)
+        if not excess.shape[1]:
+            excess = logits.new_full((len(logits), 1), -1.0)
+        rejected = logits.amax(dim=1) + self.scale * excess.amax(dim=1)
+        return torch.cat([logits, rejected[:, None]], dim=1)
+
+
+@dataclass(frozen=True)
+class DetectorAwareCarliniWagner(CarliniWagner):
+    """Carlini & Wagner's L2 attack on reformer and detectors together, towards the second likeliest digit.
+
+    The target has to win against the right digit *and* against "rejected" (`RejectedAsClass`). Made for a `MagNet`.
+
+    Args:
+        confidence, iterations, searches, learning_rate, first_c: as in `CarliniWagner`.
+        scale: as in `RejectedAsClass`.
+    """
+
+    scale: float = 10.0
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, as `Attack.perturb` does."""
+        check_images(images)
+        labels = check_labels(images, labels)
+        if not len(images):
+            return images.clone()
+        network = RejectedAsClass(_as_magnet(model), self.scale)
+        attack = advertorch.CarliniWagnerL2Attack(
+            network,
+            CLASSES + 1,
+            confidence=self.confidence,
+            targeted=True,
+            learning_rate=self.learning_rate,
+            binary_search_steps=self.searches,
+            max_iterations=self.iterations,
+            initial_const=self.first_c,
+        )
+        target = apply_model(model, images).scatter(1, labels[:, None], -torch.inf).argmax(dim=1)
+        return in_batches(attack.perturb, network, images, target, label=repr(self))
+
+    def fooled(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return which images are accepted and answered wrongly."""
+        return _not_stopped(model, images, labels)
+
+
+# ---- against random numbers, and where there is no gradient
+
+
+class OverDraws(nn.Module):
+    """A network that draws random numbers, as its mean over many draws: expectation over transformation.
+
+    Its gradient is the one to follow against such a network (Athalye et al. 2018, "Synthesizing robust adversarial
+    examples"). Returns the logarithm of the mean probability.
+
+    Args:
+        model: maps images to logits; another time to others.
+        draws: at least 1.
+    """
+
+    def __init__(self, model: nn.Module, draws: int) -> None:
+        super().__init__()
+        if draws < 1:
+            raise ValueError(f"draws must be at least 1, got {draws}")
+        self.model = model
+        self.draws = draws
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, 10)."""
+        return _log_mean([self.model(images) for _ in range(self.draws)])
+
+
+class Together(nn.Module):
+    """Several networks as one, by their mean probability: what fools all of them may fool one that is not among them.
+
+    For the attacker who trains autoencoders of his own (N. Carlini and D. Wagner, "MagNet and 'Efficient Defenses
+    Against Adversarial Attacks' are Not Robust to Adversarial Examples", 2017).
+
+    Args:
+        models: at least one, each maps images to logits.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if not models:
+            raise ValueError("there must be at least one model, got none")
+        self.models = nn.ModuleList(models)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, 10)."""
+        return _log_mean([model(images) for model in self.models])
+
+
+def _log_mean(logits: Sequence[Tensor]) -> Tensor:
+    return torch.stack([each.log_softmax(dim=1) for each in logits]).logsumexp(dim=0)
+
+
+class StraightThrough(nn.Module):
+    """A function as it is, with the gradient of another: backward-pass differentiable approximation.
+
+    For a reformer without a useful gradient (Athalye et al. 2018, "Obfuscated gradients give a false sense of
+    security", section 4.1).
+
+    Args:
+        function: maps images to images; it need not have a gradient.
+        instead: whose gradient is taken; None: the identity's.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], instead: Callable[[Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        self.function = function
+        self.instead = instead
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the function returns."""
+        with torch.no_grad():
+            values = self.function(images)
+        stand_in = images if self.instead is None else self.instead(images)
+        return stand_in + (values - stand_in).detach()
+
+
+# ---- on another network
+
+
+@dataclass(frozen=True)
+class Transferred(Attack):
+    """An attack that is made on one network and tried on another.
+
+    With the classifier alone as its source it is the grey box; with the attacker's own autoencoders, `Together`, what
+    Carlini and Wagner broke MagNet with; with a copy of the classifier, `substitute.train_substitute`, the attack of
+    Papernot et al.
+
+    Args:
+        attack: with its settings.
+        source: the network that it is made on.
+        name: of the source, for tables.
+    """
+
+    attack: Attack
+    source: nn.Module
+    name: str
+
+    def __repr__(self) -> str:
+        return f"{self.attack!r} made on {self.name}"
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, as `Attack.perturb` does; the model itself is not asked."""
+        return self.attack.perturb(self.source, images, labels)
