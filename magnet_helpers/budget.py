@@ -24,10 +24,13 @@ class Budget:
         pretraining_epochs: epochs of each stage of a stack before the stages are joined.
         stack_epochs: epochs of the joined stack.
         contractive_epochs: epochs of a contractive autoencoder.
+        magnet_epochs: epochs of MagNet's own two autoencoders, which are tiny.
         classifier_batch_size: images per training step of the classifier.
         classifier_learning_rate: Adam's step size at the start of the classifier's training.
         autoencoder_batch_size: images per training step of an autoencoder.
         autoencoder_learning_rate: Adam's step size at the start of an autoencoder's training.
+        magnet_batch_size: images per training step of MagNet's own autoencoders.
+        magnet_learning_rate: Adam's step size at the start of their training.
         classifier_schedule: how the classifier's step size falls (see `training.TrainingConfig`).
         autoencoder_schedule: the same for autoencoders.
         validation_images: validation images whose loss is measured after each epoch (None: all).
@@ -48,10 +51,13 @@ class Budget:
     pretraining_epochs: int
     stack_epochs: int
     contractive_epochs: int
+    magnet_epochs: int
     classifier_batch_size: int
     classifier_learning_rate: float
     autoencoder_batch_size: int
     autoencoder_learning_rate: float
+    magnet_batch_size: int
+    magnet_learning_rate: float
     classifier_schedule: Schedule
     autoencoder_schedule: Schedule
     validation_images: int | None
@@ -78,10 +84,13 @@ PAPER = Budget(
     pretraining_epochs=10,
     stack_epochs=20,
     contractive_epochs=20,
+    magnet_epochs=100,
     classifier_batch_size=64,
     classifier_learning_rate=1e-3,
     autoencoder_batch_size=64,
     autoencoder_learning_rate=1e-3,
+    magnet_batch_size=256,
+    magnet_learning_rate=1e-3,
     classifier_schedule="constant",
     autoencoder_schedule="constant",
     validation_images=None,
@@ -101,10 +110,13 @@ FAST = Budget(
     pretraining_epochs=6,
     stack_epochs=3,
     contractive_epochs=3,
+    magnet_epochs=8,
     classifier_batch_size=128,
     classifier_learning_rate=3e-3,
     autoencoder_batch_size=32,
     autoencoder_learning_rate=5e-3,
+    magnet_batch_size=64,
+    magnet_learning_rate=3e-2,
     classifier_schedule="linear tail",
     autoencoder_schedule="linear",
     validation_images=500,
@@ -124,10 +136,13 @@ SMOKE = Budget(
     pretraining_epochs=1,
     stack_epochs=1,
     contractive_epochs=1,
+    magnet_epochs=1,
     classifier_batch_size=32,
     classifier_learning_rate=1e-3,
     autoencoder_batch_size=16,
     autoencoder_learning_rate=3e-3,
+    magnet_batch_size=16,
+    magnet_learning_rate=3e-2,
     classifier_schedule="linear tail",
     autoencoder_schedule="linear",
     validation_images=100,

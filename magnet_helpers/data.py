@@ -20,7 +20,7 @@ from magnet_helpers.mnist_files import MNIST_SHA256, DataError, read_mnist
 
 __all__ = ["DataError", "ImageData", "LabeledImages", "load_images"]
 
-_TITLES = {"mnist": "MNIST", "digits": "scikit-learn digits"}
+TITLES = {"mnist": "MNIST", "digits": "scikit-learn digits"}
 _VALIDATION_IMAGES = {"mnist": 5_000, "digits": 180}
 _DIGITS_TEST_IMAGES = 360
 _DIGITS_RECIPE = "divide by 16, bicubic to 20x20, clamp, pad by 4"  # part of the fingerprint
@@ -128,7 +128,7 @@ class ImageData:
     @property
     def title(self) -> str:
         """The dataset's name for tables and figures."""
-        return _TITLES[self.name]
+        return TITLES[self.name]
 
 
 def load_images(name: str = "auto", *, split_seed: int = 0, validation_images: int | None = None) -> ImageData:
@@ -154,7 +154,7 @@ def load_images(name: str = "auto", *, split_seed: int = 0, validation_images: i
     Raises `ValueError` for an unknown name or an impossible `validation_images`, and `DataError`
     (a `ValueError`) if the images cannot be had.
     """
-    if name not in ("auto", *_TITLES):
+    if name not in ("auto", *TITLES):
         raise ValueError(f'expected the name "auto", "mnist" or "digits", got {name!r}: use one.')
     if name == "digits":
         return _digits(split_seed, validation_images)
@@ -174,7 +174,7 @@ def _mnist_if_possible() -> dict[str, NDArray[np.uint8]] | None:
     except DataError as error:
         if not _fell_back:
             warnings.warn(
-                f"Using {_TITLES['digits']} in place of MNIST: 1,797 enlarged 8x8 images, so "
+                f"Using {TITLES['digits']} in place of MNIST: 1,797 enlarged 8x8 images, so "
                 f"results will differ from those on MNIST. The reason: {error}",
                 stacklevel=3,
             )
@@ -239,7 +239,7 @@ def _split(
     if not 1 <= count < len(pool):
         raise ValueError(
             f"expected validation_images from 1 to {len(pool) - 1}, got {count}: they are taken "
-            f"from the {len(pool)} training images of {_TITLES[name]}, and some must remain."
+            f"from the {len(pool)} training images of {TITLES[name]}, and some must remain."
         )
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(split_seed))
     identity = hashlib.sha256(name.encode() + contents)

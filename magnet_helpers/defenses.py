@@ -17,12 +17,14 @@ from magnet_helpers.losses import (
 from magnet_helpers.models import (
     ContractiveAutoencoder,
     ConvAutoencoder,
+    MagNetAutoencoder1,
+    MagNetAutoencoder2,
     PublishedContractiveAutoencoder,
     StackedAutoencoder,
     restart_like_keras,
 )
 
-Family = Literal["none", "vanilla", "denoising", "stacked_denoising", "contractive"]
+Family = Literal["none", "vanilla", "denoising", "stacked_denoising", "contractive", "magnet_1", "magnet_2"]
 
 
 class ReformedClassifier(nn.Module):
@@ -107,6 +109,10 @@ class Defense:
                 name = f"SDAE({self.n_stacks}), noise {self.noise_std:.3g}"
             case "contractive":
                 name = f"CAE, λ = {self.penalty_weight:g}"
+            case "magnet_1":
+                name = "MagNet's AE 1"
+            case "magnet_2":
+                name = "MagNet's AE 2"
         return name + self.variant.label
 
     def but(self, **changes: Any) -> "Defense":
@@ -135,6 +141,10 @@ class Defense:
 
     def build_stage(self) -> nn.Module:
         """Return one untrained autoencoder: the reformer, or one of a stack's."""
+        if self.family == "magnet_1":
+            return MagNetAutoencoder1()
+        if self.family == "magnet_2":
+            return MagNetAutoencoder2()
         kind = ConvAutoencoder
         if self.family == "contractive":
             kind = PublishedContractiveAutoencoder if self.variant.penalty == "published" else ContractiveAutoencoder
@@ -152,6 +162,8 @@ class Defense:
 
 NO_REFORMER = Defense("none", n_stacks=0)
 VANILLA = Defense("vanilla")
+# MagNet's own autoencoders for MNIST, with the noise of its authors' program (Meng & Chen 2017).
+MAGNETS_OWN = (Defense("magnet_1", noise_std=0.1), Defense("magnet_2", noise_std=0.1))
 
 
 def denoising(noise_std: float) -> Defense:

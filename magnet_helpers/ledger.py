@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from magnet_helpers.budget import get_budget
+from magnet_helpers.data import TITLES
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.intervals import Estimate, difference, estimate, share
 from magnet_helpers.lab import PAPER_ATTACK
@@ -55,7 +56,7 @@ class Results:
         first, sizes = self.rows[0], sorted({row.n for row in self.rows})
         budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
-        return f"{first.dataset} · {budget} · {seeds} · n = {' or '.join(f'{n:,}' for n in sizes)}"
+        return f"{TITLES[first.dataset]} · {budget} · {seeds} · n = {' or '.join(f'{n:,}' for n in sizes)}"
 
     def find(
         self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None

@@ -118,10 +118,11 @@ class Recipes:
         parents: tuple[Recipe, ...] = (),
     ) -> Recipe:
         budget = self.budget
+        is_magnets = defense.family in ("magnet_1", "magnet_2")
         config = TrainingConfig(
             epochs=epochs,
-            batch_size=budget.autoencoder_batch_size,
-            learning_rate=budget.autoencoder_learning_rate,
+            batch_size=budget.magnet_batch_size if is_magnets else budget.autoencoder_batch_size,
+            learning_rate=budget.magnet_learning_rate if is_magnets else budget.autoencoder_learning_rate,
             schedule=budget.autoencoder_schedule,
             cpu_threads=1,  # several at once, see `parallel`
             seed=derived_seed(self.seed, part) if part else self.seed,
@@ -176,6 +177,8 @@ class Recipes:
             "denoising": self.budget.denoising_epochs,
             "stacked_denoising": self.budget.stack_epochs,
             "contractive": self.budget.contractive_epochs,
+            "magnet_1": self.budget.magnet_epochs,
+            "magnet_2": self.budget.magnet_epochs,
         }
         is_stack = defense.family == "stacked_denoising"
         return self._autoencoder(

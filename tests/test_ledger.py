@@ -109,9 +109,9 @@ def test_other_classifiers_crossed_seeds_and_other_attacks_stay_out():
 def test_the_note_says_what_the_numbers_come_from():
     results = Results([*rows([2, 0]), row(VANILLA, "clean", 90, 0, classifier_seed=5, n=1000)])
     assert results.seeds == [0, 2, 5]
-    assert results.note == f"mnist · paper budget · seeds 0, 2, 5 · n = {N} or 1,000"
+    assert results.note == f"MNIST · paper budget · seeds 0, 2, 5 · n = {N} or 1,000"
     alone = Results(row(VANILLA, "clean", 90, 3, budget="fast") for _ in range(1))
-    assert alone.note == f"mnist · fast budget (not the paper's) · seed 3 · n = {N}"
+    assert alone.note == f"MNIST · fast budget (not the paper's) · seed 3 · n = {N}"
     assert Results([]).note == "no results"
 
 

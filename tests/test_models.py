@@ -12,6 +12,8 @@ from magnet_helpers.models import (
     ContractiveAutoencoder,
     ConvAutoencoder,
     ConvClassifier,
+    MagNetAutoencoder1,
+    MagNetAutoencoder2,
     PublishedContractiveAutoencoder,
     StackedAutoencoder,
 )
@@ -222,3 +224,24 @@ def test_the_initial_weights_follow_pytorchs_generator():
             states.append(weights(ContractiveAutoencoder()))
     assert equal(states[0], states[1])
     assert not equal(states[0], states[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "code"), [(MagNetAutoencoder1, 310, 588), (MagNetAutoencoder2, 142, 2352)]
+)
+def test_magnets_own_autoencoders(kind, parameters, code):
+    """Meng & Chen 2017, table 2, counted by hand: 3·9+3, 3·(3·3·9+3) or one, 3·9+1."""
+    with initial_weights_from(0):
+        model = kind()
+    assert sum(weight.numel() for weight in model.parameters()) == parameters
+    images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    out = model(images)
+    assert out.shape == images.shape
+    assert out.min() > 0
+    assert out.max() < 1
+    assert out.mean() < 0.3, "it starts dark"
+    sizes = []
+    for layer in model:
+        images = layer(images)
+        sizes.append(images[0].numel())
+    assert min(sizes[:-2]) == code

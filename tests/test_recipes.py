@@ -7,7 +7,7 @@ from tiny import equal, tiny_autoencoder, tiny_images, weights
 from magnet_helpers import recipes as recipes_module
 from magnet_helpers.budget import FAST, PAPER
 from magnet_helpers.data import LabeledImages
-from magnet_helpers.defenses import VANILLA, contractive, denoising, stacked
+from magnet_helpers.defenses import MAGNETS_OWN, VANILLA, contractive, denoising, stacked
 from magnet_helpers.losses import (
     ClassificationLoss,
     ContractiveLoss,
@@ -20,6 +20,8 @@ from magnet_helpers.models import (
     ContractiveAutoencoder,
     ConvAutoencoder,
     ConvClassifier,
+    MagNetAutoencoder1,
+    MagNetAutoencoder2,
     PublishedContractiveAutoencoder,
     StackedAutoencoder,
 )
@@ -62,6 +64,16 @@ def test_the_papers_trainings(recipe, model, loss, epochs):
     assert recipe.validation_images is None
 
 
+@pytest.mark.parametrize(("defense", "model"), zip(MAGNETS_OWN, (MagNetAutoencoder1, MagNetAutoencoder2), strict=True))
+def test_magnets_own_trainings(defense, model):
+    """MagNet, section 5.2: 100 epochs, batches of 256, Adam with 1e-3; the noise is its program's."""
+    recipe = RECIPES.reformer(defense)
+    assert type(recipe.untrained()) is model
+    assert recipe.loss == DenoisingLoss(0.1)
+    config = recipe.config
+    assert (config.epochs, config.batch_size, config.learning_rate, config.schedule) == (100, 256, 1e-3, "constant")
+
+
 def test_what_the_budget_decides():
     budget = dataclasses.replace(
         PAPER,
@@ -70,6 +82,7 @@ def test_what_the_budget_decides():
         validation_images=11,
         **{"classifier_images": 1, "classifier_epochs": 2, "classifier_batch_size": 3, "classifier_learning_rate": 0.4},
         **{"autoencoder_images": 5, "vanilla_epochs": 6, "denoising_epochs": 8, "autoencoder_batch_size": 7},
+        **{"magnet_epochs": 13, "magnet_batch_size": 14, "magnet_learning_rate": 0.9},
         **{"autoencoder_learning_rate": 0.8, "pretraining_epochs": 9, "stack_epochs": 10, "contractive_epochs": 12},
     )
     recipes = Recipes(budget, seed=0)
@@ -81,6 +94,7 @@ def test_what_the_budget_decides():
         (stack, 5, 10, 7, 0.8),
         *((stage, 5, 9, 7, 0.8) for stage in stack.parents),
         (recipes.reformer(contractive(0.1)), 5, 12, 7, 0.8),
+        *((recipes.reformer(each), 5, 13, 14, 0.9) for each in MAGNETS_OWN),
     ]
     for recipe, images, epochs, batch_size, learning_rate in expected:
         assert (recipe.images, recipe.validation_images) == (images, 11)

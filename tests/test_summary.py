@@ -47,7 +47,7 @@ def test_the_summary_says_what_it_comes_from(tmp_path):
     write_summary(path, rows())
     text = path.read_text()
     assert "# Results: mnist, paper budget" in text
-    assert f"mnist · paper budget · seeds 0, 1, 2 · n = {N} · cpu, torch 2" in text
+    assert f"MNIST · paper budget · seeds 0, 1, 2 · n = {N} · cpu, torch 2" in text
     assert "not the paper's budget" not in text
     for title in ("Table 2", "Table 3", "Table 4", "The author's program", "The ledger"):
         assert f"## {title}" in text
