@@ -24,6 +24,30 @@ RANDOM_STARTS = 50
 
 
 @dataclass(frozen=True)
+class RandomNoise(Attack):
+    """Every pixel up or down by ε at random: what any attack has to beat.
+
+    Args:
+        epsilon: ε, in pixel units, in [0, 1].
+        seed: of the signs.
+    """
+
+    epsilon: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self.epsilon)
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
+        check_images(images)
+        check_labels(images, labels)
+        generator = new_generator(self.seed, "random noise")
+        signs = torch.randint(0, 2, images.shape, generator=generator).mul(2).sub(1)
+        return (images + self.epsilon * signs).clamp(0, 1)
+
+
+@dataclass(frozen=True)
 class SPSA(Attack):
     """Gradient descent on a gradient guessed from random steps (Uesato et al. 2018), within ε in L∞.
 

@@ -1,0 +1,155 @@
+"""An evaluation that doubts itself: the worst case over attacks, and the checks that an honest attack passes.
+
+Source of the checks: N. Carlini et al., "On evaluating adversarial robustness" (2019).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from magnet_helpers.attacks import FGSM, PGD, Attack, Attacked, RandomNoise, Square
+from magnet_helpers.intervals import Accuracy
+
+ALLOWED = 0.01  # share of the images that may go the wrong way before a check speaks
+
+
+def worst_case(runs: Mapping[str, Attacked] | Sequence[Attacked]) -> Accuracy:
+    """Return the accuracy that is left if each image meets the attack that fools it.
+
+    The mean over attacks would be a promise to the attacker's worst day.
+
+    Args:
+        runs: attacks on the same images.
+
+    Raises:
+        ValueError: if there is no run, or if they are of different images.
+    """
+    some = list(runs.values()) if isinstance(runs, Mapping) else list(runs)
+    if not some:
+        raise ValueError("the worst case needs at least one attack, got none")
+    if any(not torch.equal(run.images, some[0].images) for run in some):
+        raise ValueError("the worst case is per image: all attacks must be on the same images in the same order")
+    fooled = torch.stack([run.success for run in some]).any(dim=0)
+    return Accuracy(int((~fooled).sum()), len(fooled))
+
+
+def security_curve(run: Attacked, norm: str, sizes: Sequence[float]) -> list[Accuracy]:
+    """Return the accuracy left to an attacker who may change an image by no more than each size.
+
+    For an attack that looks for the smallest change: one run gives the whole curve.
+
+    Args:
+        run: of such an attack.
+        norm: one of `attacks.base.NORMS`.
+        sizes: in pixel units.
+    """
+    fooled = [int(run.within(norm, size).sum()) for size in sizes]
+    return [Accuracy(len(run.success) - each, len(run.success)) for each in fooled]
+
+
+@dataclass(frozen=True)
+class CheckUp:
+    """What a check-up tried, and what is doubtful about it.
+
+    Attributes:
+        runs: attack by name.
+        doubts: one sentence each; empty if the attacks behave as honest ones do.
+    """
+
+    runs: Mapping[str, Attacked]
+    doubts: tuple[str, ...]
+
+    @property
+    def accuracies(self) -> dict[str, Accuracy]:
+        """The accuracy under each attack, and in the worst case."""
+        each = {name: Accuracy(int((~run.success).sum()), len(run.success)) for name, run in self.runs.items()}
+        return {**each, "worst case": worst_case(self.runs)}
+
+
+NOISE, ONE_STEP, ITERATED, TWICE, QUERIES, HUGE = (
+    "random noise",
+    "FGSM",
+    "PGD",
+    "PGD, twice the steps",
+    "Square",
+    "PGD, ε = 1",
+)
+
+
+def check_up(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    iterated: PGD | None = None,
+    queries: Attack | None = None,
+    transferred: Mapping[str, Attack] | None = None,
+) -> CheckUp:
+    """Attack a defence in ways whose order is known, and say where the order is broken.
+
+    A defence may be strong; then all attacks fail. If a *weak* attack succeeds where a strong one fails, the strong one
+    was misled, and the accuracy it reports is no robustness.
+
+    Args:
+        model: maps images (N, 1, 28, 28) to logits.
+        images: in [0, 1].
+        labels: the right answers, shape (N,).
+        iterated: the gradient attack that is judged; default: PGD, ε = 0.3, 20 steps of 0.03.
+        queries: an attack without gradients within the same ε; default: Square with 300 questions.
+        transferred: more attacks that know less than `iterated` does, by name.
+    """
+    iterated = iterated or PGD(0.3, "given", steps=20, step_size=0.03)
+    epsilon = iterated.epsilon
+    attacks: dict[str, Attack] = {
+        NOISE: RandomNoise(epsilon),
+        ONE_STEP: FGSM(epsilon, "given"),
+        ITERATED: iterated,
+        TWICE: replace(iterated, steps=2 * iterated.steps),
+        QUERIES: queries or Square(epsilon, queries=300),
+        HUGE: replace(iterated, epsilon=1.0, step_size=max(iterated.step_size, 2.5 / iterated.steps)),
+        **(transferred or {}),
+    }
+    runs = {name: attack.run(model, images, labels) for name, attack in attacks.items()}
+    return CheckUp(runs, tuple(_doubts(runs, list(transferred or {}))))
+
+
+def _doubts(runs: Mapping[str, Attacked], others: Sequence[str]) -> list[str]:
+    n = len(runs[ITERATED].success)
+    few = ALLOWED * n
+    strong = runs[ITERATED].success | runs[TWICE].success
+
+    def missed(name: str) -> int:
+        """How many images this attack fools that the iterated one does not."""
+        return int((runs[name].success & ~strong).sum())
+
+    doubts = []
+    if missed(NOISE) > few:
+        doubts.append(f"random noise fools {missed(NOISE)} of {n} images that {ITERATED} does not")
+    if missed(ONE_STEP) > few:
+        doubts.append(
+            f"one step fools {missed(ONE_STEP)} of {n} images that many steps do not: the gradient leads astray"
+        )
+    gained = int(runs[TWICE].success.sum() - runs[ITERATED].success.sum())
+    if gained > few:
+        doubts.append(f"twice the steps fool {gained} of {n} images more: the attack had not converged")
+    for name in (QUERIES, *others):
+        if missed(name) > few:
+            doubts.append(
+                f"{name}, which knows less, fools {missed(name)} of {n} images that {ITERATED} does not: the gradient "
+                "is masked"
+            )
+    stuck = _unmoved(runs[ONE_STEP])
+    if stuck > few:
+        doubts.append(f"{stuck} of {n} images have a gradient of zero")
+    left = int((~runs[HUGE].success).sum())
+    if left > few:
+        doubts.append(f"with ε = 1, which allows any image at all, {left} of {n} images are not fooled")
+    return doubts
+
+
+def _unmoved(run: Attacked) -> int:
+    """How many images an attack left as they were although they did not fool the model."""
+    same = (run.adversarial == run.images).flatten(start_dim=1).all(dim=1)
+    return int((same & ~run.success).sum())

@@ -1,0 +1,128 @@
+import pytest
+import torch
+from tiny import tiny_classifier
+from torch import nn
+
+from magnet_helpers.attacks import DDN, FGSM, PGD, RandomNoise, Square, StraightThrough, Transferred
+from magnet_helpers.inference import predict
+from magnet_helpers.intervals import Accuracy
+from magnet_helpers.robustness import HUGE, ITERATED, check_up, security_curve, worst_case
+
+IMAGES = (0.5 + 0.1 * torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+QUICK = {"iterated": PGD(0.15, "given", steps=10, step_size=0.03), "queries": Square(0.15, queries=60)}
+
+
+@pytest.fixture(scope="module")
+def linear() -> nn.Module:
+    model = tiny_classifier()
+    with torch.no_grad():
+        model[1].weight.mul_(10)
+        model[1].bias.mul_(10)
+    return model
+
+
+class Steps(nn.Module):
+    """Cuts the gradient: 16 shades of grey."""
+
+    def forward(self, images):
+        return (15 * images).round() / 15
+
+
+class Saturated(nn.Module):
+    """Masks the gradient: the loss is flat to within float32 where the answer is sure."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return 1e4 * self.model(images)
+
+
+# ---- the worst case and curves
+
+
+def test_the_worst_case_is_per_image(linear):
+    labels = predict(linear, IMAGES)
+    runs = {
+        "noise": RandomNoise(0.2).run(linear, IMAGES, labels),
+        "other noise": RandomNoise(0.2, seed=1).run(linear, IMAGES, labels),
+    }
+    by_hand = sum(not (a or b) for a, b in zip(runs["noise"].success, runs["other noise"].success, strict=True))
+    assert worst_case(runs) == Accuracy(by_hand, 40) == worst_case(list(runs.values()))
+    assert worst_case(runs).correct < min(int((~run.success).sum()) for run in runs.values())
+
+
+def test_the_worst_case_needs_the_same_images(linear):
+    labels = predict(linear, IMAGES)
+    runs = [FGSM(0.1).run(linear, images, labels) for images in (IMAGES, IMAGES.flip(0))]
+    with pytest.raises(ValueError, match="same images"):
+        worst_case(runs)
+    with pytest.raises(ValueError, match="at least one attack"):
+        worst_case({})
+
+
+def test_a_security_curve_counts_what_needs_more(linear):
+    run = DDN(40).run(linear, IMAGES, predict(linear, IMAGES))
+    sizes = [0.0, 0.1, 0.2, 0.4, 9.0]
+    curve = security_curve(run, "L2", sizes)
+    assert [each.correct for each in curve] == [int((run.norms["L2"] > size + 1e-6).sum()) for size in sizes]
+    assert curve[0].correct == 40
+    assert curve[-1].correct == 0
+
+
+# ---- the check-up
+
+
+def test_an_undefended_model_raises_no_doubt(linear):
+    found = check_up(linear, IMAGES, predict(linear, IMAGES), **QUICK)
+    assert found.doubts == ()
+    assert found.accuracies["worst case"].correct == 0
+    assert found.accuracies[HUGE].correct == 0
+    assert set(found.accuracies) == {*found.runs, "worst case"}
+
+
+def test_a_defence_that_cuts_the_gradient_is_caught(linear):
+    broken = nn.Sequential(Steps(), linear)
+    labels = predict(broken, IMAGES)
+    around = Transferred(QUICK["iterated"], nn.Sequential(StraightThrough(Steps()), linear), "straight through")
+    found = check_up(broken, IMAGES, labels, **QUICK, transferred={"straight through": around})
+    assert found.accuracies[ITERATED].correct == 40, "PGD reports a perfect defence"
+    assert found.accuracies["worst case"].correct == 0
+    text = " | ".join(found.doubts)
+    assert "40 of 40 images have a gradient of zero" in text
+    assert "Square, which knows less, fools" in text
+    assert "straight through, which knows less, fools 40 of 40 images" in text
+    assert "with ε = 1, which allows any image at all, 40 of 40 images are not fooled" in text
+
+
+def test_a_defence_that_masks_the_gradient_is_caught(linear):
+    masked = Saturated(linear)
+    found = check_up(masked, IMAGES, predict(masked, IMAGES), **QUICK)
+    text = " | ".join(found.doubts)
+    assert "have a gradient of zero" in text
+    assert "Square, which knows less" in text
+
+
+def test_an_attack_of_too_few_steps_is_named(linear):
+    short = PGD(0.15, "given", steps=1, step_size=0.006)
+    found = check_up(linear, IMAGES, predict(linear, IMAGES), iterated=short, queries=QUICK["queries"])
+    text = " | ".join(found.doubts)
+    assert "twice the steps fool" in text
+    assert "one step fools" in text
+    assert "random noise fools" in text
+
+
+def test_random_noise():
+    model = tiny_classifier()
+    noisy = RandomNoise(0.2).run(model, IMAGES, predict(model, IMAGES))
+    change = noisy.adversarial - IMAGES
+    inside = (IMAGES > 0.2) & (IMAGES < 0.8)
+    assert change[inside].abs().sub(0.2).abs().max() < 1e-6
+    assert change[inside].mean().abs() < 0.01, "up as often as down"
+    assert (noisy.forward_passes, noisy.backward_passes) == (0, 0)
+    again = RandomNoise(0.2).perturb(model, IMAGES, torch.zeros(40).long())
+    assert torch.equal(again, RandomNoise(0.2).perturb(model, IMAGES, torch.zeros(40).long()))
+    assert not torch.equal(again, RandomNoise(0.2, seed=1).perturb(model, IMAGES, torch.zeros(40).long()))
+    with pytest.raises(ValueError, match="epsilon must be"):
+        RandomNoise(2)
