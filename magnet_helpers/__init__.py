@@ -30,6 +30,7 @@ from magnet_helpers.training import History, TrainingConfig, fit
 from magnet_helpers.inference import apply_model, is_constant, predict
 from magnet_helpers.attacks import FGSM, PGD
 from magnet_helpers.defenses import (
+    MAGNETS_OWN,
     NO_REFORMER,
     VANILLA,
     Defense,
@@ -40,7 +41,11 @@ from magnet_helpers.defenses import (
 )
 from magnet_helpers.intervals import Accuracy, Estimate, difference, estimate
 from magnet_helpers.evaluation import DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
+from magnet_helpers.detectors import DivergenceDetector, ReconstructionDetector, choose_threshold
+from magnet_helpers.magnet import MagNet, RandomReformer
+from magnet_helpers.roc_curves import roc
 from magnet_helpers.experiments import (
+    DETECTORS,
     GRID,
     NOISE_LEVELS,
     OTHER_PENALTIES,
@@ -62,6 +67,8 @@ if TYPE_CHECKING:
         plot_accuracy_curves,
         plot_comparison,
         plot_differences,
+        plot_scores,
+        plot_rocs,
     )
     from magnet_helpers.diagrams import plot_manifold, plot_workflow
     from magnet_helpers.tables import comparison_frame, show_table, write_comparison
@@ -103,6 +110,7 @@ __all__ = [
     "predict",
     "FGSM",
     "PGD",
+    "MAGNETS_OWN",
     "NO_REFORMER",
     "VANILLA",
     "Defense",
@@ -115,6 +123,13 @@ __all__ = [
     "evaluate_accuracy",
     "evaluate_defense",
     "suspicions",
+    "DivergenceDetector",
+    "ReconstructionDetector",
+    "choose_threshold",
+    "MagNet",
+    "RandomReformer",
+    "roc",
+    "DETECTORS",
     "GRID",
     "NOISE_LEVELS",
     "OTHER_PENALTIES",
@@ -132,6 +147,8 @@ __all__ = [
     "plot_accuracy_curves",
     "plot_comparison",
     "plot_differences",
+    "plot_scores",
+    "plot_rocs",
     "plot_manifold",
     "plot_workflow",
     "comparison_frame",

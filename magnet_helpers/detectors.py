@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from magnet_helpers.defenses import Defense
 from magnet_helpers.intervals import Accuracy
 
 
@@ -89,6 +90,37 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     mean = torch.logaddexp(first, second) - math.log(2)
     divergence: Tensor = 0.5 * (first.exp() * (first - mean) + second.exp() * (second - mean)).sum(dim=1)
     return divergence.clamp(min=0)  # rounding may leave it just below
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """A detector by the name of its autoencoder: reconstruction error with a `p`, or divergence with a `temperature`.
+
+    Args:
+        defense: names the autoencoder.
+        p: 1 or 2; None for a divergence.
+        temperature: T; None for a reconstruction error.
+
+    Raises:
+        ValueError: unless exactly one of both is given.
+    """
+
+    defense: Defense
+    p: Literal[1, 2] | None = None
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.p is None) == (self.temperature is None):
+            raise ValueError(f"a detector needs either p or a temperature, got {self}")
+
+    def build(self, autoencoder: nn.Module, classifier: nn.Module) -> Detector:
+        """Return the detector made of these trained networks."""
+        if self.p is not None:
+            detector: Detector = ReconstructionDetector(autoencoder, self.p)
+        else:
+            detector = DivergenceDetector(autoencoder, classifier, self.temperature or 0)
+        detector.label = f"{self.defense.label}: {detector.label}"
+        return detector
 
 
 class UncertainRateWarning(UserWarning):

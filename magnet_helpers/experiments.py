@@ -1,6 +1,7 @@
 """The paper's grid, as data: which defences stand in which of its tables."""
 
-from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
+from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
+from magnet_helpers.detectors import DetectorRecipe
 
 NOISE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5)
 STACK_SIZES = (1, 2, 3)
@@ -42,4 +43,13 @@ VARIANTS: tuple[Defense, ...] = (
     denoising(0.1).but(start="keras"),
     denoising(0.2).but(start="keras"),
     denoising(0.4).but(start="keras"),
+)
+
+# MagNet's detectors for MNIST. Which of the first two has p = 1 and which p = 2 is exchanged between its paper and its
+# program; this is the program's way. The paper uses the divergences on CIFAR-10; Lu et al. 2018 add them on MNIST.
+DETECTORS: tuple[DetectorRecipe, ...] = (
+    DetectorRecipe(MAGNETS_OWN[0], p=2),
+    DetectorRecipe(MAGNETS_OWN[1], p=1),
+    DetectorRecipe(MAGNETS_OWN[0], temperature=10),
+    DetectorRecipe(MAGNETS_OWN[0], temperature=40),
 )

@@ -20,6 +20,7 @@ from magnet_helpers.budget import Budget, get_budget
 from magnet_helpers.cells import Cell, trainings
 from magnet_helpers.data import ImageData, LabeledImages, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
+from magnet_helpers.detectors import Detector, DetectorRecipe
 from magnet_helpers.device import choose_device
 from magnet_helpers.evaluation import DefenseReport
 from magnet_helpers.parallel import for_each, for_each_in_streams, usable_cores
@@ -135,6 +136,10 @@ class Lab:
     def reformer(self, defense: Defense) -> nn.Module:
         """Return the trained reformer of a defence."""
         return self.network(self.recipes.reformer(defense))[0]
+
+    def detectors(self, recipes: Iterable[DetectorRecipe]) -> list[Detector]:
+        """Return detectors made of trained autoencoders and the classifier."""
+        return [each.build(self.reformer(each.defense), self.classifier()) for each in recipes]
 
     def history(self, defense: Defense) -> History:
         """Return how a reformer's training went (of a stack: the joint training); of no reformer: the classifier's."""

@@ -7,13 +7,16 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from torch import nn
 
+from magnet_helpers.defenses import VANILLA
 from magnet_helpers.detectors import (
+    DetectorRecipe,
     DivergenceDetector,
     ReconstructionDetector,
     UncertainRateWarning,
     choose_threshold,
     jensen_shannon,
 )
+from magnet_helpers.experiments import DETECTORS
 from magnet_helpers.models import ConvAutoencoder, ConvClassifier
 
 IMAGES = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -145,3 +148,23 @@ def test_magnets_own_rate_on_its_own_number_of_images():
 def test_what_no_threshold_can_be_chosen_from(scores, rate, message):
     with pytest.raises(ValueError, match=message):
         choose_threshold(scores, rate)
+
+
+# ---- by name
+
+
+def test_detectors_are_made_by_name():
+    torch.manual_seed(0)
+    classifier, autoencoder = ConvClassifier(), ConvAutoencoder()
+    by_error, by_divergence = (each.build(autoencoder, classifier) for each in (DETECTORS[1], DETECTORS[3]))
+    assert (by_error.label, by_error.p) == ("MagNet's AE 2: reconstruction, p = 1", 1)
+    assert (by_divergence.label, by_divergence.temperature) == ("MagNet's AE 1: divergence, T = 40", 40)
+    assert torch.equal(by_error(IMAGES), ReconstructionDetector(autoencoder, 1)(IMAGES))
+    assert torch.equal(by_divergence(IMAGES), DivergenceDetector(autoencoder, classifier, 40)(IMAGES))
+    assert len({each.build(autoencoder, classifier).label for each in DETECTORS}) == 4
+
+
+@pytest.mark.parametrize("settings", [{}, {"p": 1, "temperature": 10}])
+def test_a_detector_is_of_one_kind(settings):
+    with pytest.raises(ValueError, match="either p or a temperature"):
+        DetectorRecipe(VANILLA, **settings)
