@@ -73,7 +73,14 @@ if TYPE_CHECKING:
     from magnet_helpers.diagrams import plot_manifold, plot_workflow
     from magnet_helpers.tables import comparison_frame, show_table, write_comparison
     from magnet_helpers.ledger import Results, ledger_entries
-    from magnet_helpers.summary import crossed_frame, ledger_frame, load_results, penalty_frame, results_frame
+    from magnet_helpers.summary import (
+        crossed_frame,
+        ledger_frame,
+        load_results,
+        penalty_frame,
+        results_frame,
+        variant_frame,
+    )
 
 __all__ = [
     "start_lesson",
@@ -164,6 +171,7 @@ __all__ = [
     "load_results",
     "penalty_frame",
     "results_frame",
+    "variant_frame",
 ]
 
 _LATER = ("plotting", "diagrams", "tables", "ledger", "summary")

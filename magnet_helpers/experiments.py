@@ -27,10 +27,13 @@ OTHER_PENALTIES: dict[str, tuple[Defense, ...]] = {
     "published": tuple(contractive(weight).but(penalty="published") for weight in (1e-5, 1e-4, 1e-3)),
 }
 
+# The paper's text calls the noise level a variance. For the level 0.4 that is this standard deviation.
+VARIANCE_AS_STD = 0.4**0.5
+
 # What the paper's text and its author's program do differently, each beside the text's own way.
 VARIANTS: tuple[Defense, ...] = (
     denoising(0.4),
-    denoising(0.4**0.5),  # the text calls the level a variance
+    denoising(VARIANCE_AS_STD),
     denoising(0.4).but(noise="fixed"),
     denoising(0.4).but(decoder_width=64),
     *(stacked(size, 0.4) for size in (2, 3)),

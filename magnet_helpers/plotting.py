@@ -13,7 +13,7 @@ import seaborn as sns
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from torch import Tensor
 
 from magnet_helpers.roc_curves import ROC
@@ -298,6 +298,7 @@ def plot_scores(scores: Mapping[str, Mapping[str, Tensor]], note: str) -> Figure
             axes.stairs(100 * shares, edges, label=kind, linewidth=1.6, **style)
         axes.set(title=name, xscale="log", xlabel="score", ylabel="images (%)")
         axes.title.set_fontsize(9)
+        axes.xaxis.set_minor_formatter(NullFormatter())  # else numbers overlap where the scores span little
     grid[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 

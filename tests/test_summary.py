@@ -17,6 +17,7 @@ from magnet_helpers.summary import (
     load_results,
     penalty_frame,
     results_frame,
+    variant_frame,
     write_summary,
 )
 
@@ -88,6 +89,24 @@ def test_the_spread_is_told_apart_by_its_source():
     assert list(frame.index) == ["vanilla AE, grey box"]
     assert frame.iloc[0].tolist() == ["3 × 3", "52.0", "10.0", "2.0"]
     assert len(crossed_frame(Results(crossed[1:]))) == 0
+
+
+def test_variants_are_compared_with_the_text():
+    wide, variance = denoising(0.4).but(decoder_width=64), denoising(0.4**0.5)
+    others = [
+        row(each, kind, 60, seed) for each in (wide, variance) for seed in (0, 1) for kind in ("clean", "grey_box")
+    ]
+    true = "FGSM(epsilon=0.3, labels='given')"
+    results = Results([*rows(), *others, *(row(VANILLA, "grey_box", 20, seed, attack=true) for seed in (0, 1))])
+    frame = variant_frame(results)
+    text = (denoising(0.4), "grey_box", FGSM_SETTINGS)
+    for each in (wide, variance):
+        gain = results.gain(text, (each, "grey_box", FGSM_SETTINGS))
+        assert frame.loc[each.label].tolist() == [2, frame.loc[each.label, "clean"], gain.in_percent(signed=True), "–"]
+    gain = results.gain((VANILLA, "grey_box", FGSM_SETTINGS), (VANILLA, "grey_box", true))
+    assert frame.loc["vanilla AE, FGSM on true labels"].tolist() == [2, "–", gain.in_percent(signed=True), "–"]
+    assert gain.value < 0
+    assert "DAE, noise 0.4" not in frame.index, "nothing is compared with itself"
 
 
 def test_the_penalties_at_equal_weight_and_at_equal_norm():
