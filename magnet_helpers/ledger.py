@@ -234,6 +234,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("the contractive penalty helps (grey box, beside λ = 0)", _grey(contractive(0.0)), _grey(_CAE)),
     Claim("the contractive penalty helps (white box, beside λ = 0)", _white(contractive(0.0)), _white(_CAE)),
     *(
+        Claim(f"a penalty a hundred times as strong helps ({name} box, λ = 0.1 beside λ = 0)", *pair)
+        for name, pair in {
+            "grey": (_grey(contractive(0.0)), _grey(contractive(0.1))),
+            "white": (_white(contractive(0.0)), _white(contractive(0.1))),
+        }.items()
+    ),
+    *(
         Claim(
             f"{each.label}: the white box is easier to survive than the grey box",
             _grey(each),

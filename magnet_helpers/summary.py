@@ -110,7 +110,7 @@ def penalty_frame(results: Results) -> pd.DataFrame:
     """Return each other penalty beside the paper's, at equal λ and at equal measured ‖J‖²_F, in points of accuracy.
 
     Columns: the mean norm over the seeds, the mean norm of the paper's penalty with the same λ, and in the grey and
-    the white box by how much the other penalty is more accurate than the paper's.
+    the white box by how much the other penalty is more accurate than the paper's, in brackets for how many seeds.
     """
     rows = []
     for penalty, defenses in OTHER_PENALTIES.items():
@@ -128,7 +128,8 @@ def penalty_frame(results: Results) -> pd.DataFrame:
                     "equal ‖J‖²": results.gain_at_equal_jacobian(defense, TABLE_3, setting),
                 }
                 for name, gain in gains.items():
-                    row[f"{TITLES[setting]}, {name}"] = gain.in_percent(signed=True) if gain else "–"
+                    text = f"{gain.in_percent(signed=True)} ({gain.n_seeds})" if gain else "–"
+                    row[f"{TITLES[setting]}, {name}"] = text
             rows.append(row)
     return pd.DataFrame(rows).set_index("penalty")
 

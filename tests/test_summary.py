@@ -121,8 +121,8 @@ def test_the_penalties_at_equal_weight_and_at_equal_norm():
         "‖J‖², paper's penalty": "–",
         "grey box, equal λ": "–",
         "grey box, equal ‖J‖²": "–",
-        "white box, equal λ": gain.in_percent(signed=True),
-        "white box, equal ‖J‖²": at_equal_norm,
+        "white box, equal λ": f"{gain.in_percent(signed=True)} (2)",
+        "white box, equal ‖J‖²": f"{at_equal_norm} (2)",
     }
     assert penalty_frame(results).loc["published, λ = 0.001", "seeds"] == 0
 
