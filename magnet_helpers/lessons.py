@@ -40,6 +40,7 @@ LESSONS = (
     Lesson("05_contractive_autoencoder", "The contractive autoencoder", {"smoke": 0.4, "fast": 2.5, "paper": 75}),
     Lesson("06_attacks", "Attacks", {"smoke": 0.3, "fast": 1.5, "paper": 30}),
     Lesson("07_comparison", "The comparison", {"smoke": 0.3, "fast": 2, "paper": 60}),
+    Lesson("08_magnet_detectors", "The whole MagNet: detectors", {"smoke": 0.3, "fast": 2, "paper": 20}),
 )
 
 
