@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import tiny_autoencoder, tiny_classifier, tiny_images
+from tiny import steep_classifier, tiny_autoencoder, tiny_classifier, tiny_images
 from torch import nn
 
 from magnet_helpers.attacks import (
@@ -36,11 +36,7 @@ class Contrast(Detector):
 
 @pytest.fixture(scope="module")
 def linear() -> nn.Module:
-    model = tiny_classifier()
-    with torch.no_grad():
-        model[1].weight.mul_(10)
-        model[1].bias.mul_(10)
-    return model
+    return steep_classifier(10)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_classifier
+from tiny import steep_classifier
 from torch import nn
 
 from magnet_helpers.attacks import FGSM, SPSA, ZOO, HopSkipJump, Square
@@ -22,11 +22,7 @@ EACH = pytest.mark.parametrize("attack", QUICK, ids=lambda attack: type(attack).
 
 @pytest.fixture(scope="module")
 def linear() -> nn.Module:
-    model = tiny_classifier()
-    with torch.no_grad():
-        model[1].weight.mul_(10)
-        model[1].bias.mul_(10)
-    return model
+    return steep_classifier(10)
 
 
 class Blind(nn.Module):

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import tiny_classifier
+from tiny import steep_classifier, tiny_classifier
 from torch import nn
 
 from magnet_helpers.attacks import DDN, FGSM, PGD, RandomNoise, Square, StraightThrough, Transferred
@@ -14,11 +14,7 @@ QUICK = {"iterated": PGD(0.15, "given", steps=10, step_size=0.03), "queries": Sq
 
 @pytest.fixture(scope="module")
 def linear() -> nn.Module:
-    model = tiny_classifier()
-    with torch.no_grad():
-        model[1].weight.mul_(10)
-        model[1].bias.mul_(10)
-    return model
+    return steep_classifier(10)
 
 
 class Steps(nn.Module):

@@ -5,7 +5,7 @@ from copy import deepcopy
 import foolbox
 import pytest
 import torch
-from tiny import tiny_classifier, tiny_images
+from tiny import steep_classifier, tiny_images
 from torch import nn
 
 from magnet_helpers.attacks import DDN, JSMA, CarliniWagner, ElasticNet
@@ -18,11 +18,7 @@ DIFFERENT = (CarliniWagner(iterations=40), ElasticNet(iterations=40), DDN(40), J
 
 @pytest.fixture(scope="module")
 def linear() -> nn.Module:
-    model = tiny_classifier()
-    with torch.no_grad():  # steep: near a boundary only two classes matter to the loss
-        model[1].weight.mul_(30)
-        model[1].bias.mul_(30)
-    return model
+    return steep_classifier(30)
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,15 @@ def tiny_classifier(seed: int = 0) -> nn.Sequential:
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
+def steep_classifier(factor: float) -> nn.Sequential:
+    """Return the linear classifier with so many times its weights: near a boundary only two classes matter."""
+    model = tiny_classifier()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(factor)
+    return model
+
+
 def weights(model: nn.Module) -> dict[str, Tensor]:
     """Return a copy of everything that the model is made of."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_images, check_labels, in_batches
+from magnet_helpers.attacks.base import Attack, check_images, check_labels, check_settings, in_batches
 from magnet_helpers.attacks.gradient import PGD
 from magnet_helpers.attacks.smallest_change import CLASSES, CarliniWagner
 from magnet_helpers.inference import apply_model
@@ -75,8 +75,7 @@ class DetectorAwarePGD(PGD):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.weight >= 0:
-            raise ValueError(f"weight must be at least 0, got {self.weight}")
+        check_settings(self, weight=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on logits and detectors, with these settings."""
@@ -142,16 +141,7 @@ class DetectorAwareCarliniWagner(CarliniWagner):
         if not len(images):
             return images.clone()
         network = RejectedAsClass(_as_magnet(model), self.scale)
-        attack = advertorch.CarliniWagnerL2Attack(
-            network,
-            CLASSES + 1,
-            confidence=self.confidence,
-            targeted=True,
-            learning_rate=self.learning_rate,
-            binary_search_steps=self.searches,
-            max_iterations=self.iterations,
-            initial_const=self.first_c,
-        )
+        attack = advertorch.CarliniWagnerL2Attack(network, CLASSES + 1, targeted=True, **self._settings)
         target = apply_model(model, images).scatter(1, labels[:, None], -torch.inf).argmax(dim=1)
         return in_batches(attack.perturb, network, images, target, label=repr(self))
 

@@ -191,3 +191,25 @@ def check_labels(images: Tensor, labels: Tensor | None) -> Tensor:
         got = "none" if labels is None else str(len(labels))
         raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
     return labels
+
+
+def check_settings(attack: Attack, *positive: str, **at_least: float) -> None:
+    """Raise a ValueError if a setting is not more than 0, or less than it must be at least.
+
+    Args:
+        attack: whose settings.
+        positive: names of those that must be more than 0.
+        at_least: names of the others with the least value of each.
+    """
+    for name in positive:
+        if not getattr(attack, name) > 0:
+            raise ValueError(f"{name} must be more than 0, got {getattr(attack, name)}")
+    for name, least in at_least.items():
+        if not getattr(attack, name) >= least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(attack, name)}")
+
+
+def check_epsilon(epsilon: float) -> None:
+    """Raise a ValueError unless ε, a change of a pixel, lies in [0, 1]."""
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"epsilon must be in [0, 1], in pixel units, got {epsilon}")

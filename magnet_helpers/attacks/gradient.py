@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_images, check_labels, in_batches
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_images, check_labels, check_settings, in_batches
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed
 
@@ -31,8 +31,7 @@ class GradientAttack(Attack):
             raise ValueError(f'labels must be "predicted" or "given", got {self.labels!r}')
 
     def _check_epsilon(self) -> None:
-        if not 0 <= self.epsilon <= 1:
-            raise ValueError(f"epsilon must be in [0, 1], in pixel units, got {self.epsilon}")
+        check_epsilon(self.epsilon)
 
     @abstractmethod
     def on(self, model: nn.Module) -> advertorch.Attack:
@@ -99,7 +98,7 @@ class IFGSM(GradientAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_steps(self.steps, self.step_size)
+        check_settings(self, "step_size", steps=1)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
@@ -122,8 +121,7 @@ class MIFGSM(IFGSM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.decay >= 0:
-            raise ValueError(f"decay must be at least 0, got {self.decay}")
+        check_settings(self, decay=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
@@ -154,9 +152,7 @@ class PGD(GradientAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_steps(self.steps, self.step_size)
-        if self.restarts < 0:
-            raise ValueError(f"restarts must be at least 0, got {self.restarts}")
+        check_settings(self, "step_size", steps=1, restarts=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
@@ -203,8 +199,7 @@ class PGDL2(PGD):
     step_size: float = 0.2
 
     def _check_epsilon(self) -> None:
-        if not self.epsilon >= 0:
-            raise ValueError(f"epsilon must be at least 0, in pixel units (L2), got {self.epsilon}")
+        check_settings(self, epsilon=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
@@ -214,10 +209,3 @@ class PGDL2(PGD):
 
 def _loss() -> nn.Module:
     return nn.CrossEntropyLoss(reduction="sum")  # an image's gradient does not depend on the others
-
-
-def _check_steps(steps: int, step_size: float) -> None:
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    if not step_size > 0:
-        raise ValueError(f"step_size must be more than 0, in pixel units, got {step_size}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_images, check_labels, in_batches
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_images, check_labels, check_settings, in_batches
 from magnet_helpers.device import device_of
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed, new_generator
@@ -36,7 +36,7 @@ class RandomNoise(Attack):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon)
+        check_epsilon(self.epsilon)
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
@@ -68,8 +68,8 @@ class SPSA(Attack):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon)
-        _check_positive(self, "steps", "samples", "step_size", "delta")
+        check_epsilon(self.epsilon)
+        check_settings(self, "steps", "samples", "step_size", "delta")
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
@@ -157,7 +157,7 @@ class ZOO(_OfART):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_positive(self, "iterations", "searches", "pixels", "learning_rate", "first_c", "difference")
+        check_settings(self, "iterations", "searches", "pixels", "learning_rate", "first_c", "difference")
         if not (self.confidence >= 0 and self.pixels <= 784):
             raise ValueError(f"confidence must be at least 0 and pixels at most 784, got {self}")
 
@@ -197,8 +197,8 @@ class Square(_OfART):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_epsilon(self.epsilon)
-        _check_positive(self, "queries", "restarts")
+        check_epsilon(self.epsilon)
+        check_settings(self, "queries", "restarts")
 
     def on(self, classifier: Any) -> Any:
         """Return ART's attack on ART's view of a model."""
@@ -233,7 +233,7 @@ class HopSkipJump(_OfART):
     def __post_init__(self) -> None:
         if self.norm not in ("L2", "L∞"):
             raise ValueError(f'norm must be "L2" or "L∞", got {self.norm!r}')
-        _check_positive(self, "steps", "queries", "first_queries")
+        check_settings(self, "steps", "queries", "first_queries")
         if self.first_queries > self.queries:
             raise ValueError(f"first_queries must be at most queries, got {self}")
 
@@ -291,14 +291,3 @@ def _numpy_seed(seed: int) -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
-
-
-def _check_epsilon(epsilon: float) -> None:
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon must be in [0, 1], in pixel units, got {epsilon}")
-
-
-def _check_positive(attack: Attack, *names: str) -> None:
-    for name in names:
-        if not getattr(attack, name) > 0:
-            raise ValueError(f"{name} must be more than 0, got {getattr(attack, name)}")

@@ -4,13 +4,13 @@ They have no bound ε. Whether a change counts as small is judged afterwards (`A
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from magnet_helpers import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_images, check_labels, in_batches
+from magnet_helpers.attacks.base import Attack, check_images, check_labels, check_settings, in_batches
 from magnet_helpers.inference import apply_model
 
 CLASSES = 10
@@ -32,81 +32,78 @@ class SmallestChange(Attack):
 
 
 @dataclass(frozen=True)
-class CarliniWagner(SmallestChange):
-    """Carlini & Wagner's L2 attack (2017): minimise ‖δ‖²₂ + c·max(margin + κ, 0) by Adam, and search for the least c.
-
-    The margin is the right class's logit minus the largest other one. κ is the confidence: by how much the wrong
-    answer has to win.
+class _Search(SmallestChange):
+    """What Carlini & Wagner's attack and its sparse kin share: descent on size + c·margin, and a search for c.
 
     Args:
-        confidence: κ, at least 0, in logits.
+        confidence: κ, at least 0, in logits: by how much the wrong answer has to win.
+        iterations: steps for each c, at least 1.
+        searches: values of c that are tried, by bisection, at least 1.
+        learning_rate: step size.
+        first_c: where the search begins.
+    """
+
+    confidence: float = 0.0
+    iterations: int = 200
+    searches: int = 5
+    learning_rate: float = 0.05
+    first_c: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_settings(self, "learning_rate", "first_c", confidence=0, iterations=1, searches=1)
+
+    @property
+    def _settings(self) -> dict[str, float]:
+        """The same in advertorch's words."""
+        return {
+            "confidence": self.confidence,
+            "learning_rate": self.learning_rate,
+            "binary_search_steps": self.searches,
+            "max_iterations": self.iterations,
+            "initial_const": self.first_c,
+        }
+
+
+@dataclass(frozen=True)
+class CarliniWagner(_Search):
+    """Carlini & Wagner's L2 attack (2017): minimise ‖δ‖²₂ + c·max(margin + κ, 0) by Adam, and search for the least c.
+
+    The margin is the right class's logit minus the largest other one.
+
+    Args:
+        confidence: κ, at least 0, in logits: by how much the wrong answer has to win.
         iterations: Adam's steps for each c, at least 1.
         searches: values of c that are tried, by bisection, at least 1.
         learning_rate: Adam's step size.
         first_c: where the search begins.
     """
 
-    confidence: float = 0.0
-    iterations: int = 200
-    searches: int = 5
-    learning_rate: float = 0.05
-    first_c: float = 0.1
-
-    def __post_init__(self) -> None:
-        _check_at_least(self, confidence=0, iterations=1, searches=1)
-        _check_positive(self, "learning_rate", "first_c")
-
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
-        return advertorch.CarliniWagnerL2Attack(
-            model,
-            CLASSES,
-            confidence=self.confidence,
-            learning_rate=self.learning_rate,
-            binary_search_steps=self.searches,
-            max_iterations=self.iterations,
-            initial_const=self.first_c,
-        )
+        return advertorch.CarliniWagnerL2Attack(model, CLASSES, **self._settings)
 
 
 @dataclass(frozen=True)
-class ElasticNet(SmallestChange):
+class ElasticNet(_Search):
     """EAD, the elastic-net attack (Chen et al. 2018): Carlini & Wagner's with β‖δ‖₁ added, so that few pixels change.
 
     Of the images found on the way, the one with the smallest ‖δ‖²₂ + β‖δ‖₁ is returned.
 
     Args:
-        confidence: κ, as in `CarliniWagner`.
-        beta: β, the weight of the L1 norm, at least 0.
-        iterations: steps for each c, at least 1.
-        searches: values of c that are tried, by bisection, at least 1.
+        confidence, iterations, searches, first_c: as in `CarliniWagner`.
         learning_rate: step size of the iterative shrinkage.
-        first_c: where the search begins.
+        beta: β, the weight of the L1 norm, at least 0.
     """
 
-    confidence: float = 0.0
     beta: float = 0.1
-    iterations: int = 200
-    searches: int = 5
-    learning_rate: float = 0.05
-    first_c: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_at_least(self, confidence=0, beta=0, iterations=1, searches=1)
-        _check_positive(self, "learning_rate", "first_c")
+        super().__post_init__()
+        check_settings(self, beta=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
-        return advertorch.ElasticNetL1Attack(
-            model,
-            CLASSES,
-            confidence=self.confidence,
-            learning_rate=self.learning_rate,
-            binary_search_steps=self.searches,
-            max_iterations=self.iterations,
-            initial_const=self.first_c,
-            beta=self.beta,
-        )
+        return advertorch.ElasticNetL1Attack(model, CLASSES, beta=self.beta, **self._settings)
 
 
 @dataclass(frozen=True)
@@ -122,8 +119,7 @@ class DDN(SmallestChange):
     gamma: float = 0.05
 
     def __post_init__(self) -> None:
-        _check_at_least(self, steps=1)
-        _check_positive(self, "gamma")
+        check_settings(self, "gamma", steps=1)
         if not self.gamma < 1:
             raise ValueError(f"gamma must be less than 1, got {self.gamma}")
 
@@ -149,7 +145,7 @@ class JSMA(SmallestChange):
     def __post_init__(self) -> None:
         if not -1 <= self.theta <= 1 or self.theta == 0:
             raise ValueError(f"theta must be in [-1, 1] and not 0, got {self.theta}")
-        _check_positive(self, "gamma")
+        check_settings(self, "gamma")
         if not self.gamma <= 1:
             raise ValueError(f"gamma must be at most 1, got {self.gamma}")
 
@@ -165,15 +161,3 @@ class JSMA(SmallestChange):
             return images.clone()
         logits = apply_model(model, images).scatter(1, labels[:, None], -torch.inf)
         return super().perturb(model, images, logits.argmax(dim=1))
-
-
-def _check_at_least(attack: SmallestChange, **least: float) -> None:
-    for name in (field.name for field in fields(attack) if field.name in least):
-        if not getattr(attack, name) >= least[name]:
-            raise ValueError(f"{name} must be at least {least[name]}, got {getattr(attack, name)}")
-
-
-def _check_positive(attack: SmallestChange, *names: str) -> None:
-    for name in names:
-        if not getattr(attack, name) > 0:
-            raise ValueError(f"{name} must be more than 0, got {getattr(attack, name)}")
