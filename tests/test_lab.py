@@ -12,7 +12,8 @@ from magnet_helpers.artifacts import Store
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.budget import PAPER, SMOKE
 from magnet_helpers.data import ImageData, load_images
-from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
+from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
+from magnet_helpers.detectors import DetectorRecipe
 from magnet_helpers.evaluation import evaluate_defense
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.lab import Lab, get_seed
@@ -60,6 +61,15 @@ def test_the_same_settings_elsewhere_give_bit_equal_weights(lab, tmp_path):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     different = again(lab, seed=4).reformer(stacked(2, 0.4)).state_dict()
     assert not torch.equal(ours["stages.0.encoder.0.weight"], different["stages.0.encoder.0.weight"])
+
+
+def test_detectors_are_made_of_the_labs_own_networks(lab):
+    recipes = (DetectorRecipe(MAGNETS_OWN[1], p=1), DetectorRecipe(denoising(0.3), temperature=10))
+    by_error, by_divergence = lab.detectors(recipes)
+    assert by_error.autoencoder is lab.reformer(MAGNETS_OWN[1])
+    assert by_divergence.autoencoder is lab.reformer(denoising(0.3))
+    assert by_divergence.classifier is lab.classifier()
+    assert (by_error.p, by_divergence.temperature) == (1, 10)
 
 
 def test_stacks_share_their_pretrained_stages(lab):
