@@ -40,12 +40,7 @@ class Budget:
         jacobian_images: test images whose exact Jacobian norm is computed.
         projections: random projections drawn to show that they are unbiased.
         attacked_images: test images of an attack of many steps.
-        slow_images: test images of an attack that searches, or only asks.
         attack_steps: steps of PGD and its kin.
-        attack_restarts: attempts of PGD for each image.
-        search_steps: steps of C&W and its kin for each weight that they try.
-        searches: weights that they try.
-        queries: questions of an attack that only asks, for each image.
         processes: networks trained at once on a CPU (None: one on each core). Starting a process takes seconds.
     """
 
@@ -74,12 +69,7 @@ class Budget:
     jacobian_images: int
     projections: int
     attacked_images: int
-    slow_images: int
     attack_steps: int
-    attack_restarts: int
-    search_steps: int
-    searches: int
-    queries: int
     processes: int | None = None
 
     @property
@@ -114,12 +104,7 @@ PAPER = Budget(
     jacobian_images=200,
     projections=1_000,
     attacked_images=1_000,
-    slow_images=1_000,
     attack_steps=100,
-    attack_restarts=5,
-    search_steps=200,
-    searches=6,
-    queries=2_000,
 )
 FAST = Budget(
     name="fast",
@@ -147,12 +132,7 @@ FAST = Budget(
     jacobian_images=40,
     projections=300,
     attacked_images=500,
-    slow_images=60,
     attack_steps=40,
-    attack_restarts=1,
-    search_steps=60,
-    searches=4,
-    queries=300,
 )
 SMOKE = Budget(
     name="smoke",
@@ -180,12 +160,7 @@ SMOKE = Budget(
     jacobian_images=2,
     projections=30,
     attacked_images=20,
-    slow_images=4,
     attack_steps=5,
-    attack_restarts=1,
-    search_steps=10,
-    searches=2,
-    queries=20,
     processes=1,
 )
 BUDGETS = {budget.name: budget for budget in (SMOKE, FAST, PAPER)}

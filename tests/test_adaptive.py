@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import steep_classifier, tiny_autoencoder, tiny_classifier, tiny_images
+from tiny import steep_classifier, tiny_autoencoder, tiny_classifier
 from torch import nn
 
 from magnet_helpers.attacks import (
@@ -17,7 +17,7 @@ from magnet_helpers.attacks import (
     Together,
     Transferred,
 )
-from magnet_helpers.detectors import Detector, ReconstructionDetector, Threshold
+from magnet_helpers.detectors import Detector, Threshold
 from magnet_helpers.inference import predict
 from magnet_helpers.magnet import MagNet, RandomReformer
 
@@ -213,13 +213,3 @@ def test_a_transferred_attack_does_not_ask_its_victim(linear):
 def test_what_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_attackers_with_autoencoders_of_their_own(linear):
-    """Autoencoders that the defender does not have, for an attack that the defence's own one does not survive."""
-    images = tiny_images(12).images
-    classifier = tiny_classifier()
-    own = [nn.Sequential(tiny_autoencoder(seed, 64), classifier) for seed in (1, 2, 3)]
-    assert Together(own)(images).shape == (12, 10)
-    detector = ReconstructionDetector(tiny_autoencoder(0, 64), 1)
-    assert detector(images).shape == (12,)

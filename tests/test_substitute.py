@@ -80,6 +80,12 @@ def test_the_seed_fixes_it():
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
 
+def test_the_seed_fixes_the_initial_weights_too(monkeypatch):
+    monkeypatch.setattr(substitute_module, "fit", lambda *_, **__: None)
+    first, other = (train_substitute(OnlyAnswers(), IMAGES, rounds=1, seed=seed) for seed in (0, 1))
+    assert not any(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("images", "rounds", "message"),
     [(IMAGES, 0, "got 0 and 40"), (IMAGES[:1], 1, "got 1 and 1"), (2 * IMAGES, 1, r"must lie in \[0, 1\]")],

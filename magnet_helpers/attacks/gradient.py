@@ -130,10 +130,8 @@ class MIFGSM(IFGSM):
 
 
 @dataclass(frozen=True)
-class PGD(GradientAttack):
-    """Projected gradient descent (Madry et al. 2018): many small steps of the gradient's sign.
-
-    After each step the image is brought back to within ε of where it began, and into [0, 1].
+class PGD(IFGSM):
+    """Projected gradient descent (Madry et al. 2018): the steps of `IFGSM`, from random points.
 
     Args:
         epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
@@ -145,14 +143,12 @@ class PGD(GradientAttack):
         seed: of the random points.
     """
 
-    steps: int = 40
-    step_size: float = 0.01
     restarts: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_settings(self, "step_size", steps=1, restarts=0)
+        check_settings(self, restarts=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
