@@ -19,7 +19,8 @@ from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, 
 from magnet_helpers.intervals import Estimate, difference, estimate, share
 from magnet_helpers.lab import PAPER_ATTACK
 from magnet_helpers.paper import Setting, paper_number
-from magnet_helpers.reproduce import STRONG_ATTACK, Row, unpack_bits
+from magnet_helpers.reproduce import STRONG_ATTACK, Row
+from magnet_helpers.result_files import unpack_bits
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 Key = tuple[Defense, Setting, str]
@@ -30,7 +31,7 @@ class Results:
     """Rows of one results file, asked by defence, setting, attack and the classifier's length of training.
 
     Args:
-        rows: as `reproduce.read_rows` returns them; of one dataset and one budget.
+        rows: as `result_files.read_rows` returns them; of one dataset and one budget.
 
     Raises:
         ValueError: if the rows are of several datasets or budgets: numbers of different budgets are never mixed.

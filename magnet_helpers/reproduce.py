@@ -3,20 +3,12 @@
 Every training and every report is kept as soon as it is done, so a run that was stopped goes on from there.
 """
 
-import base64
-import csv
-import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from magnet_helpers.artifacts import Artifact, write_text
+from magnet_helpers.artifacts import Artifact
 from magnet_helpers.attacks import FGSM, PGD
 from magnet_helpers.budget import Budget
 from magnet_helpers.cells import EVALUATION_CODE, Cell
@@ -26,6 +18,7 @@ from magnet_helpers.experiments import GRID, TABLE_4, VARIANTS
 from magnet_helpers.lab import PAPER_ATTACK, Lab
 from magnet_helpers.paper import SETTINGS
 from magnet_helpers.recipes import TRAINING_CODE, Recipe, Recipes
+from magnet_helpers.result_files import pack_bits, read_rows, write_rows
 
 STRONG_ATTACK = PGD(epsilon=0.3, labels="given", steps=100, step_size=0.01, restarts=5)
 STRONG_ATTACK_IMAGES = 1_000
@@ -81,17 +74,6 @@ class Row:
         """What two rows of one file must not have in common."""
         trained = (self.classifier_epochs, self.classifier_seed, self.reformer_seed)
         return (self.dataset, self.budget, self.defence, *trained, self.attack, self.setting, self.n)
-
-
-def pack_bits(right: Tensor) -> str:
-    """Return booleans (N,) as base64 text."""
-    return base64.b64encode(np.packbits(right.numpy()).tobytes()).decode()
-
-
-def unpack_bits(text: str, n: int) -> Tensor:
-    """Return the `n` booleans that `pack_bits` packed."""
-    packed = np.frombuffer(base64.b64decode(text), np.uint8)
-    return torch.from_numpy(np.unpackbits(packed, count=n).astype(bool))
 
 
 def cells_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int) -> list[Cell]:
@@ -180,36 +162,6 @@ def _row(lab: Lab, cell: Cell, artifact: Artifact, trained: Artifact | None, set
     )
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write the rows as a CSV file, wholly or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_text(path, text.getvalue())
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a file that `write_rows` wrote.
-
-    Raises:
-        ValueError: if the file has other columns.
-    """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        wanted = list(Row.__dataclass_fields__)
-        if reader.fieldnames != wanted:
-            raise ValueError(f"{path} must have the columns {wanted}, got {reader.fieldnames}")
-        return [Row(**{name: _typed(name, value) for name, value in line.items()}) for line in reader]
-
-
-def _typed(name: str, text: str) -> Any:
-    kind = Row.__dataclass_fields__[name].type
-    if kind == float | None:
-        return float(text) if text else None
-    return text == "True" if kind is bool else kind(text)  # type: ignore[operator]
-
-
 def reproduce(
     lab: Lab,
     seeds: Sequence[int],
@@ -236,7 +188,7 @@ def reproduce(
         raise ValueError(f"seeds must be different, and at least one, got {list(seeds)}")
     if "cross" in parts and len(seeds) < 2:
         raise ValueError("to cross classifiers and reformers takes at least two seeds")
-    rows = {row.identity: row for row in (read_rows(path) if path.exists() else [])}
+    rows = {row.identity: row for row in (read_rows(path, Row) if path.exists() else [])}
     ours = (lab.data.name, lab.budget.name)
     if others := {(row.dataset, row.budget) for row in rows.values()} - {ours}:
         raise ValueError(f"{path} holds results of {sorted(others)}, these are of {ours}: name another file")

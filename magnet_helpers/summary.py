@@ -13,7 +13,8 @@ from magnet_helpers.experiments import OTHER_PENALTIES, TABLE_2, TABLE_3, TABLE_
 from magnet_helpers.lab import PAPER_ATTACK
 from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
 from magnet_helpers.paper import SETTINGS, paper_number
-from magnet_helpers.reproduce import CLASSIFIER_EPOCHS, Row, read_rows
+from magnet_helpers.reproduce import CLASSIFIER_EPOCHS, Row
+from magnet_helpers.result_files import read_rows
 from magnet_helpers.workspace import data_folder
 
 TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
@@ -32,7 +33,7 @@ def load_results(budget: str) -> Results:
     paths = [folder / f"{budget}.csv" for folder in folders]
     for path in paths:
         if path.exists():
-            return Results(read_rows(path))
+            return Results(read_rows(path, Row))
     raise FileNotFoundError(
         f"there are no results of the {budget} budget in {folders[0]}. They are part of the project's checkout: clone "
         "it, or make them with `python -m magnet_helpers reproduce`."

@@ -6,7 +6,8 @@ import torch
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.intervals import Estimate
 from magnet_helpers.ledger import CLAIMS, FGSM_SETTINGS, PGD_SETTINGS, Claim, Results, ledger_entries
-from magnet_helpers.reproduce import Row, pack_bits
+from magnet_helpers.reproduce import Row
+from magnet_helpers.result_files import pack_bits
 
 N = 500
 ACCURACIES = {  # grey and white box, in percent: the order that the paper reports

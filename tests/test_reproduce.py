@@ -19,13 +19,10 @@ from magnet_helpers.reproduce import (
     Row,
     cells_of_seed,
     crossed_cells,
-    pack_bits,
-    read_rows,
     reproduce,
     rows_of,
-    unpack_bits,
-    write_rows,
 )
+from magnet_helpers.result_files import read_rows, unpack_bits, write_rows
 
 TINY = dataclasses.replace(
     SMOKE, classifier_images=32, autoencoder_images=32, validation_images=8, test_images=20, classifier_epochs=1
@@ -90,17 +87,11 @@ def test_crossing_leaves_out_what_the_grid_has():
 # ---- rows
 
 
-def test_bits_come_back():
-    for n in (1, 7, 8, 9, 1000):
-        right = torch.rand(n, generator=torch.Generator().manual_seed(n)) < 0.5
-        assert torch.equal(unpack_bits(pack_bits(right), n), right)
-
-
 def test_rows_hold_the_counts_and_the_answers_of_the_reports(lab, small, tmp_path):
     path = tmp_path / "results" / "tiny.csv"
     rows = reproduce(lab, [4, 5], ["grid"], path, lab.make)
     assert len(rows) == 2 * 2 * 3
-    assert read_rows(path) == rows
+    assert read_rows(path, Row) == rows
     cell = cells_of_seed(TINY, 5, ["grid"], 20)[1]
     report = lab.evaluate(cell)
     found = {row.setting: row for row in rows if row.reformer_seed == 5 and row.defence == "DAE, noise 0.4"}
@@ -127,33 +118,14 @@ def test_a_run_that_was_stopped_goes_on(lab, small, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         reproduce(lab, [4, 5], ["grid"], path, stop_in_the_second_seed)
-    assert len(read_rows(path)) == 9, "what was done is in the file"
+    assert len(read_rows(path, Row)) == 9, "what was done is in the file"
     rows = reproduce(lab, [5], ["grid"], path, lab.make)
-    assert len(rows) == len(read_rows(path)) == 12
+    assert len(rows) == len(read_rows(path, Row)) == 12
     assert len({row.identity for row in rows}) == 12
 
 
 def test_rows_of_what_is_not_there(lab):
     assert rows_of(lab, cells_of_seed(TINY, 9, ["grid"], 20)[0]) == []
-
-
-def test_other_columns_are_refused(tmp_path):
-    path = tmp_path / "other.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"must have the columns .*'dataset'.*, got \['a', 'b'\]"):
-        read_rows(path)
-
-
-def test_rows_keep_their_types(tmp_path):
-    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, 0.25, 1.5, 0.5, *("x",) * 7)
-    write_rows(tmp_path / "rows.csv", [row, dataclasses.replace(row, collapsed=False)])
-    assert read_rows(tmp_path / "rows.csv") == [row, dataclasses.replace(row, collapsed=False)]
-
-
-def test_what_was_not_measured_comes_back_as_nothing(tmp_path):
-    row = Row(*("mnist", "paper", "DAE"), *(30, 0, 1), *("FGSM", "clean"), 5, 9, True, 2, None, 1.5, 0.5, *("x",) * 7)
-    write_rows(tmp_path / "rows.csv", [row])
-    assert read_rows(tmp_path / "rows.csv") == [row]
 
 
 def test_of_contractive_reformers_the_exact_jacobian_is_measured(lab, monkeypatch, tmp_path):
@@ -193,7 +165,7 @@ def test_results_of_another_budget_are_not_mixed_in(lab, tmp_path):
     write_rows(path, [row])
     with pytest.raises(ValueError, match=r"holds results of \[\('mnist', 'paper'\)\].*name another file"):
         reproduce(lab, [0], ["grid"], path, lambda _: pytest.fail("nothing may be trained"))
-    assert read_rows(path) == [row]
+    assert read_rows(path, Row) == [row]
 
 
 # ---- the command

@@ -9,7 +9,7 @@ from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
 from magnet_helpers.experiments import TABLE_3
 from magnet_helpers.intervals import estimate
 from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
-from magnet_helpers.reproduce import write_rows
+from magnet_helpers.result_files import write_rows
 from magnet_helpers.summary import (
     as_markdown,
     crossed_frame,
