@@ -60,27 +60,90 @@ def test_a_careful_pgd_passes_a_detector_that_stops_pgd(linear, magnet):
     assert got.norms["L∞"].max() <= 0.1 + 1e-6
 
 
-def test_without_weight_it_is_pgd(linear, magnet):
-    labels = predict(linear, IMAGES)
-    settings = {"epsilon": 0.1, "labels": "given", "steps": 5, "step_size": 0.02}
-    plain = PGD(**settings).perturb(linear, IMAGES, labels)
-    assert torch.allclose(DetectorAwarePGD(**settings, weight=0).perturb(magnet, IMAGES, labels), plain)
-    blind = MagNet(linear, None, {})
-    assert torch.allclose(DetectorAwarePGD(**settings, weight=9).perturb(blind, IMAGES, labels), plain)
+def by_hand(linear, images, labels, threshold, weight, slack, confidence):
+    """Return the direction of one step, one image at a time."""
+    signs = []
+    for image, label in zip(images, labels.tolist(), strict=True):
+        at = image[None].clone().requires_grad_()
+        logits = linear(at)[0]
+        wrong = max(logits[digit] for digit in range(10) if digit != label)
+        excess = ((at - 0.5).square().mean() - threshold) / threshold
+        gain = min(wrong - logits[label], torch.tensor(confidence)) - weight * max(excess + slack, 0 * excess)
+        signs.append(torch.autograd.grad(gain, at)[0].sign())
+    return torch.cat(signs)
 
 
-def test_one_step_by_hand(linear, magnet):
+@pytest.mark.parametrize(("weight", "slack", "confidence"), [(3, 0.2, 1), (40, 9, 1), (3, 9, -20)])
+def test_one_step_by_hand(linear, magnet, weight, slack, confidence):
     labels = predict(linear, IMAGES)
-    images = IMAGES.clone().requires_grad_()
-    threshold = magnet.thresholds[0].value
-    excess = ((images - 0.5).square().mean(dim=(1, 2, 3)) - threshold) / threshold
-    loss = nn.functional.cross_entropy(linear(images), labels, reduction="sum") - 3 * (excess + 0.2).clamp(min=0).sum()
-    (slope,) = torch.autograd.grad(loss, images)
-    attack = DetectorAwarePGD(0.1, "given", steps=1, step_size=0.05, weight=3, margin=0.2)
-    expected = (IMAGES + 0.05 * slope.sign()).clamp(0, 1)
-    assert ((attack.perturb(magnet, IMAGES, labels) - expected).abs() < 1e-6).float().mean() > 0.999
-    quiet = DetectorAwarePGD(0.1, "given", steps=1, step_size=0.05, weight=3, margin=-9)
-    assert not torch.allclose(quiet.perturb(magnet, IMAGES, labels), expected), "a hinge that sleeps changes the step"
+    attack = DetectorAwarePGD(0.1, "given", steps=1, step_size=0.05, weight=weight, slack=slack)
+    object.__setattr__(attack, "confidence", confidence)  # one that every image has: only the detectors count
+    signs = by_hand(linear, IMAGES, labels, magnet.thresholds[0].value, weight, slack, float(confidence))
+    expected = (IMAGES + 0.05 * signs).clamp(0, 1)
+    got = attack.perturb(magnet, IMAGES, labels)
+    assert ((got - expected).abs() < 1e-6).float().mean() > 0.999
+    if confidence < 0:
+        far = (IMAGES - 0.5).abs() > 0.05
+        assert ((got - 0.5).abs() < (IMAGES - 0.5).abs())[far].all(), "towards grey: the classifier has no say"
+
+
+def test_without_detectors_it_is_as_strong_as_pgd(linear):
+    labels = predict(linear, IMAGES)
+    settings = {"epsilon": 0.01, "labels": "given", "steps": 20, "step_size": 0.003}
+    plain = PGD(**settings).run(linear, IMAGES, labels).success
+    careful = DetectorAwarePGD(**settings).run(MagNet(linear, None, {}), IMAGES, labels).success
+    assert 0 < plain.sum() < 12
+    assert careful.sum() >= plain.sum()
+
+
+def test_the_steps_become_shorter(linear, magnet):
+    """Along the one slope of a linear model without detectors, the way is 0.01 · (1 + 1/3 + 1/9 + 1/27) a pixel."""
+    blind = MagNet(steep_classifier(1e-3), None, {})  # so flat that no image is misread on the way
+    labels = predict(linear, IMAGES)
+    got = DetectorAwarePGD(0.9, "given", steps=8, step_size=0.005).perturb(blind, IMAGES, labels)
+    free = (IMAGES > 0.1) & (IMAGES < 0.9)
+    way = (got - IMAGES).abs()[free].max().item()
+    assert way == pytest.approx(0.01 * (1 + 1 / 3 + 1 / 9 + 1 / 27), rel=1e-4)
+
+
+def test_the_first_image_that_passes_is_kept(linear, magnet):
+    """The way goes on until every image is caught."""
+    labels = predict(linear, IMAGES)
+    settings = {"labels": "given", "steps": 60, "step_size": 0.01}
+    kept = DetectorAwarePGD(0.5, **settings, weight=0, confidence=1e9).run(magnet, IMAGES, labels)
+    end = PGD(0.2, **settings).perturb(linear, IMAGES, labels)
+    assert magnet.judge(end, labels).rejected.all()
+    assert kept.success.sum() >= 6
+    assert kept.norms["L∞"][kept.success].max() < 0.06
+
+
+def test_what_is_wrong_but_rejected_is_not_kept(linear):
+    """Every image is rejected as it is, and answered wrongly long before it is grey enough to be accepted."""
+    threshold = 0.5 * Contrast()(IMAGES).min().item()
+    strict = MagNet(linear, None, {"contrast": (Contrast(), Threshold(threshold, 1.0, 12, 12))})
+    labels = predict(linear, IMAGES)
+    got = DetectorAwarePGD(0.2, "given", steps=60, step_size=0.01).run(strict, IMAGES, labels)
+    assert strict.judge(IMAGES, labels).rejected.all()
+    assert got.success.sum() >= 10
+
+
+def test_what_fools_as_it_is_comes_back(linear, magnet):
+    labels = (predict(linear, IMAGES) + 1) % 10
+    assert torch.equal(DetectorAwarePGD(0.1, "given", steps=3).perturb(magnet, IMAGES, labels), IMAGES)
+
+
+def test_restarts_begin_at_random_points(linear, magnet):
+    labels = predict(linear, IMAGES)
+    attack = DetectorAwarePGD(0.004, "given", steps=1, step_size=1e-9, restarts=1, seed=3)
+    change = (attack.perturb(magnet, IMAGES, labels) - IMAGES)[(IMAGES > 0.1) & (IMAGES < 0.9)]
+    assert change.abs().max() <= 0.004 + 1e-6
+    assert change.std().item() == pytest.approx(0.004 / 3**0.5, rel=0.05), "uniform"
+
+
+def test_predicted_labels_are_the_magnets_own(linear, magnet):
+    attack = DetectorAwarePGD(0.1, "predicted", steps=3, step_size=0.01)
+    given = DetectorAwarePGD(0.1, "given", steps=3, step_size=0.01)
+    assert torch.equal(attack.perturb(magnet, IMAGES), given.perturb(magnet, IMAGES, predict(linear, IMAGES)))
 
 
 def test_restarts_go_on_until_it_is_accepted_too(linear):
