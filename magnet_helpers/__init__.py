@@ -47,15 +47,20 @@ from magnet_helpers.roc_curves import roc
 from magnet_helpers.experiments import (
     DETECTORS,
     GRID,
+    MAGNET,
+    MAGNETS_PARTS,
     NOISE_LEVELS,
     OTHER_PENALTIES,
     PENALTY_WEIGHTS,
     TABLE_2,
     TABLE_3,
     TABLE_4,
+    UNDER_ATTACK,
     VARIANTS,
 )
 from magnet_helpers.paper import paper_number
+from magnet_helpers.robustness import check_up
+from magnet_helpers.threats import all_threats, confident_threats
 
 if TYPE_CHECKING:
     from magnet_helpers.plotting import (
@@ -72,6 +77,8 @@ if TYPE_CHECKING:
     )
     from magnet_helpers.diagrams import plot_manifold, plot_workflow
     from magnet_helpers.tables import comparison_frame, show_table, write_comparison
+    from magnet_helpers.attack_results import run_attacks, study
+    from magnet_helpers.attack_tables import threat_frame
     from magnet_helpers.ledger import Results, ledger_entries
     from magnet_helpers.summary import (
         crossed_frame,
@@ -138,14 +145,20 @@ __all__ = [
     "roc",
     "DETECTORS",
     "GRID",
+    "MAGNET",
+    "MAGNETS_PARTS",
     "NOISE_LEVELS",
     "OTHER_PENALTIES",
     "PENALTY_WEIGHTS",
     "TABLE_2",
     "TABLE_3",
     "TABLE_4",
+    "UNDER_ATTACK",
     "VARIANTS",
     "paper_number",
+    "check_up",
+    "all_threats",
+    "confident_threats",
     "show_figure",
     "plot_image_grid",
     "plot_tiles",
@@ -161,6 +174,9 @@ __all__ = [
     "comparison_frame",
     "show_table",
     "write_comparison",
+    "run_attacks",
+    "study",
+    "threat_frame",
     "Estimate",
     "difference",
     "estimate",
@@ -174,7 +190,7 @@ __all__ = [
     "variant_frame",
 ]
 
-_LATER = ("plotting", "diagrams", "tables", "ledger", "summary")
+_LATER = ("plotting", "diagrams", "tables", "attack_results", "attack_tables", "ledger", "summary")
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The command line: `python -m magnet_helpers course`, `notebooks`, `reproduce` or `compile`."""
+"""The command line: `python -m magnet_helpers course`, `notebooks`, `reproduce`, `attack` or `compile`."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from magnet_helpers.attack_results import run_study
 from magnet_helpers.budget import BUDGETS, FAST, PAPER, get_budget
 from magnet_helpers.cells import Cell
 from magnet_helpers.data import DataError, load_images
@@ -57,6 +58,24 @@ def run_reproduction(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_attack_study(options: argparse.Namespace) -> int:
+    """Carry out `attack` and return the exit status."""
+    path = options.results or workspace() / "build" / "results" / f"{options.budget}_attacks.csv"
+    try:
+        results = run_study(Lab(get_budget(options.budget), load_images(options.dataset)), options.seeds, path)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
+        return 130
+    except (DataError, ValueError, OSError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    from magnet_helpers.attack_tables import write_attack_summary
+
+    write_attack_summary(path.with_suffix(".md"), results)
+    print(f"{len(results.rows)} rows in {path}, in words in {path.with_suffix('.md')}")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argparse.ArgumentParser(prog="magnet_helpers", description=__doc__)
@@ -69,12 +88,15 @@ def main(arguments: list[str] | None = None) -> int:
         "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"
     )
     again = commands.add_parser("reproduce", help="run the paper's protocol for several seeds and write a results file")
-    again.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
     again.add_argument("--parts", choices=PARTS, nargs="+", default=["grid"], help="default: grid (Tables 2 to 4)")
-    again.add_argument("--budget", choices=BUDGETS, default=PAPER.name, help="default: paper (hours for each seed)")
-    again.add_argument("--dataset", choices=("mnist", "digits"), default="mnist", help="default: mnist")
     again.add_argument("--results", type=Path, help="default: build/results/BUDGET.csv; rows are added to it")
     again.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, for example tcp://127.0.0.1:8786")
+    attack = commands.add_parser("attack", help="put every defence under every attack of lesson 09 and write a file")
+    for each in (again, attack):
+        each.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+        each.add_argument("--budget", choices=BUDGETS, default=PAPER.name, help="default: paper (hours for each seed)")
+        each.add_argument("--dataset", choices=("mnist", "digits"), default="mnist", help="default: mnist")
+    attack.add_argument("--results", type=Path, help="default: build/results/BUDGET_attacks.csv; rows are added to it")
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)
     if options.command == "compile":
@@ -82,6 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.command == "reproduce":
         return run_reproduction(options)
+    if options.command == "attack":
+        return run_attack_study(options)
     # What executes notebooks is an optional extra, which the lessons themselves do without.
     from magnet_helpers.course import Course, run_course
     from magnet_helpers.notebooks import LessonFailedError

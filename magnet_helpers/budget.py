@@ -40,7 +40,13 @@ class Budget:
         jacobian_images: test images whose exact Jacobian norm is computed.
         projections: random projections drawn to show that they are unbiased.
         attacked_images: test images of an attack of many steps.
+        trial_images: test images of each defence under each of many attacks.
         attack_steps: steps of PGD and its kin.
+        attack_restarts: random points that PGD begins at.
+        search_steps: steps of C&W and its kin for each value of their constant.
+        searches: values of that constant.
+        confidences: κ of C&W and its kin, in logits.
+        queries: questions that an attack without gradients asks for each image.
         processes: networks trained at once on a CPU (None: one on each core). Starting a process takes seconds.
     """
 
@@ -69,7 +75,13 @@ class Budget:
     jacobian_images: int
     projections: int
     attacked_images: int
+    trial_images: int
     attack_steps: int
+    attack_restarts: int
+    search_steps: int
+    searches: int
+    confidences: tuple[float, ...]
+    queries: int
     processes: int | None = None
 
     @property
@@ -104,7 +116,13 @@ PAPER = Budget(
     jacobian_images=200,
     projections=1_000,
     attacked_images=1_000,
+    trial_images=1_000,
     attack_steps=100,
+    attack_restarts=5,
+    search_steps=100,
+    searches=2,
+    confidences=(0, 5, 10, 15, 20, 25, 30, 35, 40),
+    queries=500,
 )
 FAST = Budget(
     name="fast",
@@ -132,7 +150,13 @@ FAST = Budget(
     jacobian_images=40,
     projections=300,
     attacked_images=500,
+    trial_images=60,
     attack_steps=40,
+    attack_restarts=1,
+    search_steps=50,
+    searches=2,
+    confidences=(0, 5, 10, 20),
+    queries=100,
 )
 SMOKE = Budget(
     name="smoke",
@@ -160,7 +184,13 @@ SMOKE = Budget(
     jacobian_images=2,
     projections=30,
     attacked_images=20,
+    trial_images=10,
     attack_steps=5,
+    attack_restarts=1,
+    search_steps=5,
+    searches=1,
+    confidences=(0, 20),
+    queries=20,
     processes=1,
 )
 BUDGETS = {budget.name: budget for budget in (SMOKE, FAST, PAPER)}

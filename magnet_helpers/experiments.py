@@ -2,6 +2,7 @@
 
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.detectors import DetectorRecipe
+from magnet_helpers.magnet import MagNetRecipe
 
 NOISE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5)
 STACK_SIZES = (1, 2, 3)
@@ -56,3 +57,20 @@ DETECTORS: tuple[DetectorRecipe, ...] = (
     DetectorRecipe(MAGNETS_OWN[0], temperature=10),
     DetectorRecipe(MAGNETS_OWN[0], temperature=40),
 )
+
+# Lesson 09: the reformers of Table 4, and MagNet as its authors built it, under every attack.
+MAGNET = MagNetRecipe("MagNet, complete", MAGNETS_OWN[0], DETECTORS)
+UNDER_ATTACK: tuple[MagNetRecipe, ...] = (
+    *(MagNetRecipe(each.label, each) for each in TABLE_4 if each != denoising(0.3)),
+    MAGNET,
+)
+# MagNet and its parts, as Lu et al. 2018 take it apart: the detectors by divergence are an addition of theirs on MNIST.
+MAGNETS_PARTS: tuple[MagNetRecipe, ...] = (
+    MagNetRecipe("classifier alone", NO_REFORMER),
+    MagNetRecipe("reformer alone", MAGNETS_OWN[0]),
+    MagNetRecipe("detectors alone", NO_REFORMER, DETECTORS[:2]),
+    MagNetRecipe("reformer and detectors", MAGNETS_OWN[0], DETECTORS[:2]),
+    MAGNET,
+)
+# What an attacker trains for himself who knows how the defence is made, but not its weights.
+ATTACKERS_OWN: tuple[Defense, ...] = (denoising(0.2), denoising(0.3))

@@ -4,17 +4,16 @@ Every lesson calls the same methods, so lessons run in any order and nothing is 
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import methodcaller
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.artifacts import Artifact, Store
+from magnet_helpers.artifacts import Artifact, Settings, Store
 from magnet_helpers.attacks import FGSM, GradientAttack
 from magnet_helpers.budget import Budget, get_budget
 from magnet_helpers.cells import Cell, trainings
@@ -23,6 +22,7 @@ from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.detectors import Detector, DetectorRecipe
 from magnet_helpers.device import choose_device
 from magnet_helpers.evaluation import DefenseReport
+from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNet, MagNetRecipe
 from magnet_helpers.parallel import for_each, for_each_in_streams, usable_cores
 from magnet_helpers.recipes import Recipe, Recipes
 from magnet_helpers.training import Epoch, History, warn_collapsed
@@ -65,6 +65,7 @@ class Lab:
     def __post_init__(self) -> None:
         self._networks: dict[str, tuple[nn.Module, History]] = {}
         self._attacked: dict[str, Tensor] = {}
+        self._magnets: dict[MagNetRecipe, MagNet] = {}
         wanted = self.budget.test_images
         self.test = self.data.test.spread(wanted and min(wanted, len(self.data.test)))
 
@@ -109,13 +110,17 @@ class Lab:
 
         key = self.store.folder(settings).name
         if key not in self._networks:
-            artifact = self._load_or(settings, make)
+            artifact = self.load_or_make(settings, make)
             epochs = tuple(Epoch(**epoch) for epoch in artifact.record["epochs"])
             history = History(epochs, artifact.record["collapsed"])
             self._networks[key] = restore_network(recipe, artifact.tensors, self.device), history
         return self._networks[key]
 
-    def _load_or(self, settings: Mapping[str, Any], make: Callable[[], None]) -> Artifact:
+    def load_or_make(self, settings: Settings, make: Callable[[], None]) -> Artifact:
+        """Return the artifact with these settings; if it is not there, `make` has to store it.
+
+        One process at a time makes it.
+        """
         artifact = self.store.load(settings)
         if artifact is None:
             with self.store.lock(settings):
@@ -140,6 +145,15 @@ class Lab:
     def detectors(self, recipes: Iterable[DetectorRecipe]) -> list[Detector]:
         """Return detectors made of trained autoencoders and the classifier."""
         return [each.build(self.reformer(each.defense), self.classifier()) for each in recipes]
+
+    def magnet(self, recipe: MagNetRecipe) -> MagNet:
+        """Return a MagNet of trained networks, its thresholds chosen on the validation images."""
+        if recipe not in self._magnets:
+            reformer = None if recipe.reformer == NO_REFORMER else self.reformer(recipe.reformer)
+            parts = (self.classifier(), reformer, self.detectors(recipe.detectors))
+            clean = self.data.validation.images
+            self._magnets[recipe] = MagNet.calibrated(*parts, clean, MAGNETS_FALSE_POSITIVE_RATE)
+        return self._magnets[recipe]
 
     def history(self, defense: Defense) -> History:
         """Return how a reformer's training went (of a stack: the joint training); of no reformer: the classifier's."""
@@ -169,7 +183,7 @@ class Lab:
 
         key = self.store.folder(settings).name
         if key not in self._attacked:
-            self._attacked[key] = self._load_or(settings, make).tensors["images"]
+            self._attacked[key] = self.load_or_make(settings, make).tensors["images"]
         return self._attacked[key]
 
     def report(self, defense: Defense, attack: GradientAttack = PAPER_ATTACK) -> DefenseReport:
@@ -189,7 +203,7 @@ class Lab:
             networks = [self.network(recipe)[0] for recipe in cell.networks]
             self.store.save(settings, *evaluate_cell(cell, networks, self.attacked_in(cell), self.data))
 
-        return self._load_or(settings, make)
+        return self.load_or_make(settings, make)
 
     def train(self, defenses: Iterable[Defense]) -> None:
         """Train the classifier and the reformers of many defences, several at once.
@@ -211,6 +225,24 @@ class Lab:
         for cell in missing:
             self.evaluate(cell)  # loaded, or, where nothing is made at once, made now
 
+    def at_once(self, calls: Sequence["Call"], label: str) -> bool:
+        """Carry out calls that take a lab, in worker processes, one on each core, where that is worth it.
+
+        Args:
+            calls: can be pickled; what they make, they keep in the lab's store.
+            label: says what they are.
+
+        Returns:
+            Whether they were carried out. A GPU, a single core, or data of the caller's own are left to the caller.
+        """
+        processes = min(self.budget.processes or usable_cores(), len(calls))
+        is_standard = load_images(self.data.name).fingerprint == self.data.fingerprint
+        if self.device.type != "cpu" or not is_standard or processes < 2:
+            return False
+        tasks = [_Task(self.budget, self.data.name, self.seed, self.store, call) for call in calls]
+        for_each(_carry_out, tasks, f"{len(tasks)} {label}", processes)
+        return True
+
     def _missing_networks(self, cells: Iterable[Cell]) -> list[methodcaller]:
         return [
             methodcaller("network", recipe)
@@ -221,12 +253,10 @@ class Lab:
     def _make_at_once(self, networks: list[methodcaller], reports: list[methodcaller], label: str) -> None:
         if self.device.type == "cuda":  # there the reports take a second each, and share the classifier
             for_each_in_streams(lambda call: call(self), networks, label)
-        calls = networks + reports
-        processes = min(self.budget.processes or usable_cores(), len(calls))
-        is_standard = load_images(self.data.name).fingerprint == self.data.fingerprint
-        if self.device.type == "cpu" and is_standard and processes > 1:
-            tasks = [_Task(self.budget, self.data.name, self.seed, self.store, call) for call in calls]
-            for_each(_carry_out, tasks, f"{len(tasks)} {label}", processes)
+        self.at_once([*networks, *reports], label)
+
+
+Call = Callable[[Lab], object]
 
 
 @dataclass(frozen=True)
@@ -235,7 +265,7 @@ class _Task:
     dataset: str
     seed: int
     store: Store
-    call: methodcaller
+    call: Call
 
 
 @cache

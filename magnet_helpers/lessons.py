@@ -41,6 +41,7 @@ LESSONS = (
     Lesson("06_attacks", "Attacks", {"smoke": 0.3, "fast": 1.5, "paper": 30}),
     Lesson("07_comparison", "The comparison", {"smoke": 0.3, "fast": 2, "paper": 60}),
     Lesson("08_magnet_detectors", "The whole MagNet: detectors", {"smoke": 0.3, "fast": 2, "paper": 20}),
+    Lesson("09_breaking_magnet", "Breaking MagNet", {"smoke": 0.4, "fast": 3.5, "paper": 180}),
 )
 
 

@@ -9,11 +9,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.defenses import ReformedClassifier
-from magnet_helpers.detectors import Detector, Threshold, choose_threshold
+from magnet_helpers.defenses import Defense, ReformedClassifier
+from magnet_helpers.detectors import Detector, DetectorRecipe, Threshold, choose_threshold
 from magnet_helpers.inference import apply_model, predict
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.seeds import new_generator
+
+MAGNETS_FALSE_POSITIVE_RATE = 0.001  # of each detector by itself (section 5.2)
+
+
+@dataclass(frozen=True)
+class MagNetRecipe:
+    """A MagNet by the names of its parts (`lab.Lab.magnet` builds it).
+
+    Args:
+        label: the name in tables and figures.
+        reformer: names the reformer; `defenses.NO_REFORMER`: detectors alone.
+        detectors: none: the reformer alone.
+    """
+
+    label: str
+    reformer: Defense
+    detectors: tuple[DetectorRecipe, ...] = ()
 
 
 @dataclass(frozen=True)

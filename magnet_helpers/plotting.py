@@ -158,6 +158,8 @@ def plot_accuracy_curves(
     paper: Mapping[str, Sequence[float | None]] | None = None,
     tick_labels: Sequence[str] | None = None,
     bands: bool = False,
+    y_name: str = "accuracy (%)",
+    printed_in: str = PAPER,
 ) -> Figure:
     """Draw accuracies with their 95 % intervals, and the paper's as hollow markers on a thin dotted line.
 
@@ -167,8 +169,10 @@ def plot_accuracy_curves(
         note: what the numbers were made with.
         x_name: the horizontal axis's name, with its unit.
         paper: name (as in `curves`) to the paper's percentages; None where the paper has no number.
+        printed_in: which paper that is, for the legend.
         tick_labels: written at `xs` in place of the numbers, for values that a linear axis cannot show.
         bands: draw the intervals as bands, as for means over several seeds.
+        y_name: the vertical axis's name, in percent.
     """
     figure, axes = new_figure(1, 1, (7.4, 4.0), note)
     positions = list(range(len(xs))) if tick_labels else list(xs)
@@ -184,18 +188,20 @@ def plot_accuracy_curves(
                 linestyle=":",
                 linewidth=1,
                 markerfacecolor="white",
-                label=f"{name}: {PAPER}",
+                label=f"{name}: {printed_in}",
                 **style,
             )
-    axes.set(xlabel=x_name, ylabel="accuracy (%)", ylim=(-3, 103))
+    axes.set(xlabel=x_name, ylabel=y_name, ylim=(-3, 103))
     if tick_labels:
         axes.set_xticks(positions, tick_labels)
-    _ours_first_legend(axes)
+    _ours_first_legend(axes, printed_in)
     return figure
 
 
-def _ours_first_legend(axes: Axes) -> None:
-    entries = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1].endswith(PAPER))
+def _ours_first_legend(axes: Axes, printed_in: str = PAPER) -> None:
+    entries = sorted(
+        zip(*axes.get_legend_handles_labels(), strict=True), key=lambda entry: entry[1].endswith(printed_in)
+    )
     handles, labels = zip(*entries, strict=True)
     axes.legend(handles, labels, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
 

@@ -47,6 +47,16 @@ def test_only_images_that_are_still_right_are_attacked():
     assert got.seconds > 0
 
 
+def test_who_has_no_labels_attacks_all():
+    model = tiny_classifier()
+    labels = (predict(model, IMAGES) + 1) % 10
+    assert torch.equal(FGSM(0.1, "given").run(model, IMAGES, labels).adversarial, IMAGES)
+    blind = FGSM(0.1).run(model, IMAGES, labels)
+    assert torch.equal(blind.adversarial, FGSM(0.1).perturb(model, IMAGES))
+    assert torch.equal(blind.success, predict(model, blind.adversarial) != labels)
+    assert blind.backward_passes == 1
+
+
 def test_norms_by_hand():
     got = Shift().run(tiny_classifier(), IMAGES, predict(tiny_classifier(), IMAGES))
     change = (got.adversarial - IMAGES).double().flatten(1)

@@ -26,7 +26,7 @@ class Attacked:
         adversarial: after, same shape, in [0, 1].
         labels: the right answers, shape (N,).
         success: whether the image now fools the model, shape (N,). An image that did so before counts,
-            with no change at all.
+            with no change at all if the attacker knew.
         forward_passes: of one image through the model, on average over the images that were attacked.
         backward_passes: the same of gradients: 0 for an attack that only asks.
         seconds: that it took.
@@ -93,6 +93,11 @@ def counted(model: nn.Module) -> Iterator[Passes]:
 class Attack(ABC):
     """An attack with all its settings; its `repr` names them."""
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the attacker knows the right answers."""
+        return True
+
     @abstractmethod
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, a new CPU tensor of the shape of `images`.
@@ -112,6 +117,8 @@ class Attack(ABC):
     def run(self, model: nn.Module, images: Tensor, labels: Tensor) -> Attacked:
         """Attack the images that do not fool the model yet, and return what came of it.
 
+        An attacker who has no labels (`needs_labels`) cannot know which these are: he attacks all.
+
         Args and errors as in `perturb`.
         """
         check_images(images)
@@ -120,7 +127,9 @@ class Attack(ABC):
         adversarial, success = images.clone(), torch.zeros(0, dtype=torch.bool)
         passes, count = Passes(), 1
         if len(images):
-            todo = (~self.fooled(model, images, labels)).nonzero()[:, 0]
+            todo = torch.arange(len(images))
+            if self.needs_labels:
+                todo = todo[~self.fooled(model, images, labels)]
             if len(todo):
                 with counted(model) as passes:
                     adversarial[todo] = self.perturb(model, images[todo], labels[todo])

@@ -33,6 +33,11 @@ class GradientAttack(Attack):
     def _check_epsilon(self) -> None:
         check_epsilon(self.epsilon)
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the attacker knows the right answers."""
+        return self.labels == "given"
+
     @abstractmethod
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -100,6 +100,8 @@ class SPSA(Attack):
 class _OfART(Attack):
     """What the attacks of ART have in common."""
 
+    images_at_once: ClassVar[int] = IMAGES_AT_ONCE
+
     @abstractmethod
     def on(self, classifier: Any) -> Any:
         """Return ART's attack on ART's view of a model."""
@@ -128,7 +130,7 @@ class _OfART(Attack):
 
         with _numpy_seed(self._seed):
             return in_batches(
-                generate, model, images, labels, seed=self._seed, label=repr(self), batch_size=IMAGES_AT_ONCE
+                generate, model, images, labels, seed=self._seed, label=repr(self), batch_size=self.images_at_once
             )
 
 
@@ -190,6 +192,8 @@ class Square(_OfART):
         restarts: attempts, at least 1.
         seed: of the squares.
     """
+
+    images_at_once: ClassVar[int] = 100  # one question for each image at a time: twice as fast as 25
 
     epsilon: float = 0.3
     queries: int = 500
