@@ -14,7 +14,7 @@ from magnet_helpers.attacks import CarliniWagner, ElasticNet, SmallestChange
 from magnet_helpers.budget import Budget, get_budget
 from magnet_helpers.data import TITLES
 from magnet_helpers.experiments import MAGNETS_PARTS, UNDER_ATTACK
-from magnet_helpers.intervals import Estimate, estimate
+from magnet_helpers.intervals import Accuracy, Estimate, estimate
 from magnet_helpers.lab import Lab
 from magnet_helpers.recipes import TRAINING_CODE
 from magnet_helpers.result_files import pack_bits, read_rows, unpack_bits, write_rows
@@ -104,6 +104,11 @@ def row_of(lab: Lab, trial: Trial) -> TrialRow:
     )
 
 
+def measured(right: Tensor) -> Accuracy | Estimate:
+    """Return the share of (S, N) booleans with its interval: of one seed Wilson's, to which 0 of n is not "never"."""
+    return Accuracy(int(right.sum()), right.numel()) if len(right) == 1 else estimate(right)
+
+
 class AttackResults:
     """Rows of trials, asked by defence and threat.
 
@@ -150,9 +155,9 @@ class AttackResults:
             raise KeyError(f"{defence} was not measured under {threat}")
         return torch.stack([unpack_bits(found[seed].not_fooled, found[seed].n) for seed in sorted(found)])
 
-    def accuracy(self, defence: str, threat: str) -> Estimate:
+    def accuracy(self, defence: str, threat: str) -> Accuracy | Estimate:
         """Return the share that was not fooled, over all seeds; errors as in `not_fooled`."""
-        return estimate(self.not_fooled(defence, threat))
+        return measured(self.not_fooled(defence, threat))
 
     def worst_case(self, defence: str, threats: Sequence[str] = WITHIN_EPSILON) -> Tensor | None:
         """Return which images no attack fools, booleans (S, N); None if nothing was measured.
@@ -190,13 +195,13 @@ class AttackResults:
 
     def security_curve(
         self, defence: str, sizes: Sequence[float], threats: Sequence[str] = WITHOUT_BOUND
-    ) -> list[Estimate]:
+    ) -> list[Accuracy | Estimate]:
         """Return what an attacker leaves who may change an image by no more than each size in L2, in pixel units.
 
         Errors as in `smallest_change`.
         """
         least = self.smallest_change(defence, threats)
-        return [estimate(least > size) for size in sizes]
+        return [measured(least > size) for size in sizes]
 
 
 def run_attacks(lab: Lab, some: Sequence[Trial]) -> AttackResults:

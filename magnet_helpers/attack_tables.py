@@ -7,12 +7,12 @@ import pandas as pd
 from torch import Tensor
 
 from magnet_helpers.artifacts import write_text
-from magnet_helpers.attack_results import AttackResults
+from magnet_helpers.attack_results import AttackResults, measured
 from magnet_helpers.attacks import CarliniWagner, ElasticNet
 from magnet_helpers.budget import get_budget
 from magnet_helpers.counter_papers import LU, LU_CONFIDENCES
 from magnet_helpers.experiments import MAGNETS_PARTS, UNDER_ATTACK
-from magnet_helpers.intervals import Accuracy, estimate
+from magnet_helpers.intervals import Accuracy
 from magnet_helpers.summary import as_markdown
 from magnet_helpers.threats import WITHIN_EPSILON, all_threats, confident_threats
 
@@ -45,12 +45,12 @@ def threat_frame(
 
 
 def _in_words(right: Tensor) -> str:
-    """Return a share with its interval: of one seed Wilson's, which knows that 0 of n is not "never"."""
-    if len(right) == 1:
-        return str(Accuracy(int(right.sum()), right.numel()))
-    if right.all() or not right.any():
-        return f"{100 * right.double().mean():.0f} ({int(right.sum())} of {len(right)} × {right.shape[1]:,})"
-    return estimate(right).in_percent()
+    share = measured(right)
+    if isinstance(share, Accuracy):
+        return str(share)
+    if share.value in (0, 1):  # the same for every image and seed: no variance to make an interval from
+        return f"{100 * share.value:.0f} ({int(right.sum())} of {len(right)} × {right.shape[1]:,})"
+    return share.in_percent()
 
 
 def smallest_change_frame(results: AttackResults, defences: Iterable[str]) -> pd.DataFrame:

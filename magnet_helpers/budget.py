@@ -155,7 +155,7 @@ FAST = Budget(
     attack_restarts=1,
     search_steps=50,
     searches=2,
-    confidences=(0, 5, 10, 20),
+    confidences=(0, 5, 10, 15, 20),
     queries=100,
 )
 SMOKE = Budget(

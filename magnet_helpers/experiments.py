@@ -58,10 +58,12 @@ DETECTORS: tuple[DetectorRecipe, ...] = (
     DetectorRecipe(MAGNETS_OWN[0], temperature=40),
 )
 
-# Lesson 09: the reformers of Table 4, and MagNet as its authors built it, under every attack.
+# Lesson 09: the reformers of Table 4, and MagNet as its authors built it, without its
+# detectors and with them, under every attack.
 MAGNET = MagNetRecipe("MagNet, complete", MAGNETS_OWN[0], DETECTORS)
 UNDER_ATTACK: tuple[MagNetRecipe, ...] = (
     *(MagNetRecipe(each.label, each) for each in TABLE_4 if each != denoising(0.3)),
+    MagNetRecipe("MagNet's reformer", MAGNETS_OWN[0]),
     MAGNET,
 )
 # MagNet and its parts, as Lu et al. 2018 take it apart: the detectors by divergence are an addition of theirs on MNIST.

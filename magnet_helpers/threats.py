@@ -37,14 +37,10 @@ class Threat:
 
 
 GREY, WHITE = "FGSM, grey box", "FGSM, white box"
-ITERATED, QUERIES, OWN, ADAPTIVE = (
-    "PGD, white box",
-    "Square, white box",
-    "PGD, own autoencoders",
-    "PGD, detectors known",
-)
+TRANSFERRED, OWN, QUERIES = "PGD, grey box", "PGD, own autoencoders", "Square, answers only"
+ITERATED, ADAPTIVE = "PGD, white box", "PGD, detectors known"
 SMALLEST, ADAPTIVE_SMALLEST = "DDN, white box", "C&W, detectors known"
-WITHIN_EPSILON = (GREY, WHITE, ITERATED, QUERIES, OWN, ADAPTIVE)
+WITHIN_EPSILON = (GREY, WHITE, TRANSFERRED, OWN, QUERIES, ITERATED, ADAPTIVE)
 WITHOUT_BOUND = (SMALLEST, ADAPTIVE_SMALLEST)
 
 
@@ -60,9 +56,10 @@ def all_threats(budget: Budget) -> tuple[Threat, ...]:
     return (
         Threat(GREY, PAPER_ATTACK, "classifier"),
         Threat(WHITE, PAPER_ATTACK, "reformer"),
-        Threat(ITERATED, iterated, "reformer"),
-        Threat(QUERIES, Square(epsilon, queries=budget.queries), "reformer"),
+        Threat(TRANSFERRED, iterated, "classifier"),
         Threat(OWN, iterated, "own autoencoders"),
+        Threat(QUERIES, Square(epsilon, queries=budget.queries), "reformer"),
+        Threat(ITERATED, iterated, "reformer"),
         Threat(ADAPTIVE, careful, "everything"),
         Threat(SMALLEST, DDN(budget.attack_steps), "reformer"),
         Threat(ADAPTIVE_SMALLEST, _search(DetectorAwareCarliniWagner, budget), "everything"),

@@ -13,6 +13,7 @@ from magnet_helpers.artifacts import Artifact, Store
 from magnet_helpers.attack_results import (
     AttackResults,
     TrialRow,
+    measured,
     row_of,
     run_attacks,
     run_study,
@@ -109,6 +110,8 @@ def test_a_security_curve_takes_the_smallest_change_of_all_attacks():
     curve = results.security_curve("DAE", [0, 0.5, 2, 100])
     # seed 0: 8, .5, 2, 3, 4, 5, 6, .5; seed 1: 1, .5, 1, 1, 1, 1, 1, .5
     assert [each.value for each in curve] == [1, 12 / 16, 5 / 16, 0]
+    one = AttackResults([each for each in ROWS if each.seed == 0])
+    assert one.security_curve("DAE", [3.5])[0] == Accuracy(5, 8) == measured(one.smallest_change("DAE") > 3.5)
     with pytest.raises(ValueError, match=f"no attack without a bound on DAE among {GREY}"):
         results.security_curve("DAE", [1.0], [GREY])
 
@@ -214,7 +217,7 @@ def short(monkeypatch):
 
 def test_the_study_is_every_defence_under_every_threat():
     found = study(PAPER)
-    assert len(found) == 6 * 6 + 8 + len(MAGNETS_PARTS) * 2 * 9
+    assert len(found) == 7 * 7 + 9 + len(MAGNETS_PARTS) * 2 * 9
     assert {each.images for each in found} == {1_000}
 
 

@@ -6,7 +6,7 @@
 #
 # **You will learn** why one step flatters a defence, how to attack a detector, what a worst case is, and how an evaluation can check itself.
 #
-# **You need** lessons 00 to 03, 06 and 08.
+# **You need** lessons 00 to 08; to follow the attacks, 06 and 08 will do.
 #
 # {{minutes}}
 
@@ -16,12 +16,12 @@ from magnet_helpers import start_lesson
 lab = start_lesson("09_breaking_magnet")
 
 # %% [markdown]
-# ## Seven rows, eight attacks
+# ## Eight rows, nine attacks
 #
-# The rows are no defence, five reformers and MagNet. A defence is worth what the *best* attack leaves of it. Nobody knows the best attack. So we try many, from what the paper did to what an attacker would do who knows
-# everything. All but the last two keep every pixel within the paper's ε = 0.3.
+# The rows are no defence, five reformers of the paper, MagNet's own reformer, and MagNet with its four detectors. A defence is worth what the *best* attack leaves of it. Nobody knows the best attack. So we try many, from what the paper did to what an attacker would do who knows
+# everything. All but the last two keep every pixel within the paper's ε = 0.3. FGSM takes the defence's own answers for labels, as the paper does; all others know the true ones.
 #
-# They take a few minutes on two cores, so they run first, all at once. We look at them one by one.
+# They take a few minutes on two cores, so they run first, all at once, together with the searches of the section "The dip". We look at them one by one.
 
 # %%
 from magnet_helpers import UNDER_ATTACK, all_threats, run_attacks, study
@@ -38,7 +38,7 @@ print(results.note)
 #
 # From here on a number is the share of images that do **not** fool the defence: it answers rightly, or its detectors reject. Only MagNet has detectors.
 #
-# **Expect** the columns of lesson 07 again, from fewer images, so with wide intervals. MagNet's detectors see every FGSM image.
+# **Expect** the columns of lesson 07 again, from fewer images, so with wide intervals. MagNet's detectors see every FGSM image (lesson 08), so it stands at 100 %.
 
 # %%
 from magnet_helpers import threat_frame
@@ -47,7 +47,8 @@ columns = [threat.name for threat in everything]
 threat_frame(results, names, columns[:2]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
 
 # %% [markdown]
-# A vanilla autoencoder, of all things, is as hard or harder to attack for someone who *knows* it. That cannot be: he could send the grey-box image.
+# Knowing a vanilla autoencoder does not help this attacker: its two columns are about the same. In lesson 07, with seed 0 and 4,000 images, the white box is even 7 points *above* the grey box (over three seeds: undecided), in the paper 15. That
+# cannot be a strength: who knows the reformer could send the grey-box image.
 #
 # ## The puzzle of the white box
 #
@@ -86,17 +87,20 @@ show_figure(
         epsilons, curves, f"vanilla AE · {lab.note_for(len(test))}", x_name="ε (largest change of a pixel)"
     ),
     "puzzle",
-    "Accuracy behind the vanilla autoencoder over ε: with one step the white box crosses above the grey box, with many steps it falls first.",
+    "Accuracy behind the vanilla autoencoder over ε: with one step the white box is below the grey box for small ε and no longer for large ones; with many steps it falls first.",
 )
 
 # %% [markdown]
-# For small ε knowing more helps, as it must. For large ε the one-step curves cross: far from the image the gradient at the image says little about a network as bent as an autoencoder, and the classifier's own gradient, which
-# a copying autoencoder lets through, says more. Nobody forces the attacker to ask only once. Let him split the same ε into more and more steps, and ask for the gradient anew before each:
+# For small ε knowing more helps, as it must. For large ε one step no longer profits from it. The gradient is true *at* the image, and one long step leads far away from there. If that is the reason, asking anew on the way must
+# help. Let him take more and more steps, together no longer than 2ε, and keep each pixel within the same ε:
 
 # %%
 for steps in (1, 2, 4, 8, 16):
     attack = PGD(0.3, "given", steps=steps, step_size=0.3 if steps == 1 else 0.6 / steps)
     print(f"white box, {steps:>2} step{'s' * (steps > 1)}: {left(attack, copying)} % right")
+
+# %% [markdown]
+# And without any new attack: he may replay. Make both FGSM images for each digit and send the one that works.
 
 # %%
 from magnet_helpers import predict
@@ -111,36 +115,39 @@ print(f"FGSM, right in the grey box {share[0]:.0f} %, in the white box {share[1]
 #
 # ## More steps, no gradient, other networks
 #
-# Three more attacks inside the same ε. **PGD** (Madry et al. 2018) takes many short steps through the reformer. **Square** (Andriushchenko et al. 2020) never asks for a gradient: it tries
-# random squares and keeps what lowers the score. The third attacker does not have the reformer: he trains autoencoders of his own and attacks those (Carlini and Wagner 2017).
+# Four more attacks inside the same ε, by what they know. **PGD** (Madry et al. 2018) takes many short steps: on the classifier alone (grey box), or through the reformer (white box). Between them stands an attacker who does not have the reformer, but
+# knows how such things are made: he trains **autoencoders of his own**, here denoising ones with noise 0.2 and 0.3, and attacks those together with the classifier (after Carlini and Wagner 2017a). **Square** (Andriushchenko et al. 2020) never sees a gradient: it tries
+# random squares and keeps what lowers the score.
 #
 # **Expect**, if the reformers are robust, no great difference to FGSM.
 
 # %%
-threat_frame(results, names, columns[2:5]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
+threat_frame(results, names, columns[2:6]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
 
 # %% [markdown]
-# **Verdict**: with many steps next to nothing is left of any reformer. Square needs no gradient, and few questions bring it about where one FGSM step is. Look at the last column but one: what is made on *other* autoencoders
-# passes the defender's as well. To keep the weights secret is no defence.
+# **Verdict**: with many steps through the reformer next to nothing is left of any reformer: between 0 and 10 %. Compare the first two columns: attackers who do not have it get much further with autoencoders of their own than with the classifier
+# alone, against DAE nearly as far as with its weights. Square, with few questions, does no more than one FGSM step.
 #
-# MagNet stands at 100 %. Is that robustness? All these attackers act as if there were no detectors.
+# MagNet with detectors stays near 100 %. Is that robustness? All these attackers act as if there were no detectors. (An attacker with a whole MagNet of his own is not tried here.)
 #
 # ## An attack that knows the detectors
 #
-# Lesson 08 made the detectors differentiable. So the attacker follows their gradient too. He wants two things at once: the margin of a wrong answer up, and each score under its threshold. Carlini and
-# Wagner (2017) put both into one sum. With D detectors, scores s and thresholds t he raises
+# Detectors are networks too, so they have a gradient to follow. The attacker wants two things at once: the **margin** up, that is the largest wrong logit minus the right one, and each score under its threshold. Carlini and
+# Wagner (2017a) put both into one sum, to find a small change. Ours keeps the bound ε instead; the constants are ours. With D detectors, scores s and thresholds t he raises
 #
 # $$\min\big(\mathrm{margin}(x'),\ 1\big) - 3 \sum_{d=1}^{D} \max\Big(\frac{s_d(x') - t_d}{t_d} + 0.02,\ 0\Big)$$
 #
-# The margin is worth nothing beyond 1: from there on only the detectors count. A detector that is satisfied weighs nothing. By hand, one step:
+# The margin is worth nothing beyond 1: from there on only the detectors count. A detector that is satisfied weighs nothing. The steps must end short: a detector also sees the roughness of the last step. So the helper cuts their
+# length to a third after each quarter of the way, and keeps the first image that passes. By hand, one step:
 
 # %%
 from magnet_helpers import MAGNET
 from magnet_helpers.attacks import DetectorAwarePGD
 
 magnet = lab.magnet(MAGNET)
-two, labels = test.images[:2].to(lab.device).requires_grad_(), test.labels[:2].to(lab.device)
+two = test.images[:2].to(lab.device).requires_grad_()
 logits = magnet(two)
+labels = logits.argmax(dim=1)  # away from the answers that it gives now
 right = logits.gather(1, labels[:, None])[:, 0]
 wrong = logits.scatter(1, labels[:, None], -torch.inf).max(dim=1).values
 punished = torch.zeros(2, device=lab.device)
@@ -149,20 +156,32 @@ for detector, threshold in zip(magnet.detectors, magnet.thresholds, strict=True)
 gain = (wrong - right).clamp(max=1) - 3 * punished
 (slope,) = torch.autograd.grad(gain.sum(), two)
 by_hand = (two + 0.05 * slope.sign()).clamp(0, 1).detach().cpu()
-by_helper = DetectorAwarePGD(0.3, "given", steps=1, step_size=0.05).perturb(magnet, test.images[:2], test.labels[:2])
-assert (by_hand - by_helper).abs().mean() < 1e-3
+by_helper = DetectorAwarePGD(0.3, "predicted", steps=1, step_size=0.05).perturb(magnet, test.images[:2])
+assert ((by_hand - by_helper).abs() < 1e-6).float().mean() > 0.99, "a slope of almost 0 may round to either sign"
 
 # %% [markdown]
 # **Expect** that it is harder to fool both than to fool one. **Ask**: how much harder?
 
 # %%
-threat_frame(results, names[-1:], columns[2:3] + columns[5:6]).style.set_caption(f"not fooled, % · {results.note}")
+from IPython.display import display
+
+both = ["PGD, white box", "PGD, detectors known"]
+display(threat_frame(results, names[-2:], both).style.set_caption(f"not fooled, % · {results.note}"))
+for name in both:
+    found = results.find(MAGNET.label, name)[lab.seed]
+    print(
+        f"{name:<22} rejected {found.rejected}, accepted and right {found.accepted_right}, accepted and wrong {found.accepted_wrong}"
+    )
+
+# %% [markdown]
+# **Verdict**: to fool the reformer alone, PGD needs nothing special. Its images are all rejected. The attacker who also follows the detectors gets most of his images accepted *and* misread, within the same ε, with twice the
+# work per step. A detector that he knows costs him a little, and does not stop him.
 
 # %% [markdown]
 # ## The worst case, image by image
 #
 # One attack fails on this image, another on that one. The attacker sends whichever works. So the honest number is not the best attack's column and never the mean of the columns: an image counts only if it withstands *every*
-# attack. By hand, for one row:
+# attack. (The two FGSM images above were an example: each alone left more than both together.) By hand, for one row:
 
 # %%
 from magnet_helpers.threats import ADAPTIVE_SMALLEST, WITHIN_EPSILON
@@ -177,24 +196,29 @@ assert torch.equal(withstood, results.worst_case(row)[0])
 # %% [markdown]
 # ## The table
 #
-# What the paper would have reported with each attack. Read a row from left to right: the defence stays the same, the attacker learns.
+# What the paper would have reported with each attack. In a row the defence stays the same; each column is another attacker. Clean images stand first: there, a rejected image is *not* a right answer.
 
 # %%
 table = threat_frame(results, names, WITHIN_EPSILON, worst_case=True)
+clean = [lab.magnet(defense).judge(test.images, test.labels).rejected_counts_as_wrong for defense in UNDER_ATTACK]
+table.insert(0, "clean, answered rightly", [str(each) for each in clean])
 table.style.set_caption(f"not fooled within ε = 0.3, % with 95 % interval · {results.note}")
 
 # %% [markdown]
-# **Verdict** (MNIST, fast budget): the first two columns rank the defences. The last one says that the ranking was about the attack. An adversarially trained network keeps
-# about 88 % here, under every attack known (Madry et al.'s MNIST challenge): the goal can be reached, and not by cleaning images.
+# **Verdict** (MNIST, fast budget): under FGSM the rows lie up to 90 points apart. In the worst case all lie between 0 and about 10 %, and their intervals overlap. MagNet falls from 100 to the same place. Here one attack dominates each
+# row, so the worst case is close to the last column that has a number; that is luck, not a rule. Is ε = 0.3 simply too much? No: an adversarially trained network keeps about 88 % under the best attack on the public leaderboard of
+# Madry et al.'s MNIST challenge (for L∞ ≤ 0.3, and for that alone).
 #
 # ## How large a change does it take?
 #
-# If everything falls at ε = 0.3, is every defence worthless? Ask another question: what is the *smallest* change that fools it? **DDN** looks for it in the Euclidean
-# norm, and for MagNet a **C&W** attack that treats "rejected" as an eleventh class, which must not win either. **Expect** MagNet's curve to the right of "no reformer". By how much?
+# If everything falls at ε = 0.3, is every defence worthless? Ask another question: what is the *smallest* change that fools it? **DDN** (lesson 08) looks for it in the Euclidean
+# norm. For MagNet there is also **C&W**, Carlini and Wagner's attack (2017b): descent on size plus margin. Here it treats "rejected" as an eleventh class, which must not win either (2017c). Both find *a* small change, not always the smallest, so each curve is an upper
+# bound. **Expect** MagNet's to the right of "no reformer". By how much?
 
 # %%
 sizes = torch.linspace(0, 4, 9).tolist()
-curves = {name: results.security_curve(name, sizes) for name in names}
+shown = ["no reformer", "DAE, noise 0.4", "SDAE(3), noise 0.4", "MagNet's reformer", MAGNET.label]
+curves = {name: results.security_curve(name, sizes) for name in shown}
 figure = plot_accuracy_curves(
     sizes,
     curves,
@@ -208,11 +232,11 @@ show_figure(
     "Share of images not fooled over the largest L2 change allowed, one curve for each defence.",
 )
 for name in names:
-    print(f"{name:<20} median of the smallest change: {results.smallest_change(name).median():.2f}")
+    print(f"{name:<20} median of the smallest change found: {results.smallest_change(name).median():.2f}")
 
 # %% [markdown]
-# **Verdict** (MNIST, fast budget, seed 0): denoising moves the median from 1.2 to about 1.6. MagNet with four detectors gets to about 1.4: its tiny reformer repairs less, and its detectors make up for little. "Only a slight increase in distortion" is how Carlini
-# and Wagner (2017) put it. Look at the images: is this a change that *you* would reject?
+# **Verdict** (MNIST, fast budget, seed 0): copying and contraction move the median not at all, denoising from about 1.2 to about 1.6. MagNet with four detectors lies between. "Only a slight increase in distortion" is how Carlini
+# and Wagner (2017a) put it. Look at the images, each with the size of its change: which would *you* reject?
 
 # %%
 from magnet_helpers import plot_image_grid
@@ -222,19 +246,18 @@ examples = lab.examples
 by_threat = {threat.name: threat.attack for threat in everything}
 kinds = {
     "clean": examples.images,
-    "DDN, classifier": DDN(lab.budget.attack_steps).perturb(classifier, examples.images, examples.labels),
-    "C&W, MagNet": by_threat[ADAPTIVE_SMALLEST].perturb(magnet, examples.images, examples.labels),
-    "PGD, MagNet": by_threat["PGD, detectors known"].perturb(magnet, examples.images, examples.labels),
+    "DDN,\nclassifier known": DDN(lab.budget.attack_steps).perturb(classifier, examples.images, examples.labels),
+    "C&W,\nall known": by_threat[ADAPTIVE_SMALLEST].perturb(magnet, examples.images, examples.labels),
+    "PGD,\nall known": by_threat["PGD, detectors known"].perturb(magnet, examples.images, examples.labels),
 }
 captions = {}
 
 # %%
 for name, images in kinds.items():
     outcome = magnet.judge(images, examples.labels)
-    captions[name] = [
-        "rejected" if rejected else f"→ {answer}"
-        for rejected, answer in zip(outcome.rejected, outcome.answers, strict=True)
-    ]
+    sizes = (images - examples.images).flatten(start_dim=1).norm(dim=1).tolist()
+    words = ["rejected" if no else f"→ {answer}" for no, answer in zip(outcome.rejected, outcome.answers, strict=True)]
+    captions[name] = [f"{word} ({size:.1f})" for word, size in zip(words, sizes, strict=True)]
 show_figure(
     plot_image_grid(kinds, lab.setting, captions=captions),
     "examples",
@@ -247,7 +270,8 @@ show_figure(
 # One published attack on MagNet needs no knowledge of it at all. Make the image on the bare classifier, but let the wrong answer win by κ logits, its **confidence**. A larger κ
 # needs a larger change. With little change the reformer repairs; with much the detectors see. Lu et al. (2018) asked: is there something in between that *both* miss?
 #
-# **Expect** the reformer to fail as κ grows, and the detectors to wake. C&W keeps the change small in L2. EAD adds the L1 norm, and changes fewer pixels. **Ask**: which of them leaves the wider gap?
+# **Expect** the reformer to fail as κ grows, and the detectors to wake. C&W keeps the change small in L2. **EAD** (Chen et al. 2018) adds the L1 norm, and changes fewer pixels. **Ask**: which of them leaves the deeper gap? "Reformer and detectors" has the two
+# detectors by reconstruction, "MagNet, complete" those by divergence as well.
 
 # %%
 from magnet_helpers import MAGNETS_PARTS, confident_threats
@@ -278,14 +302,15 @@ for kind, some in searching.items():
         paper=printed_for(kind, kappas),
         printed_in="Lu et al. 2018",
     )
+    figure.axes[0].set(title=f"{kind} images of growing confidence", xticks=kappas)
     show_figure(
         figure,
         f"dip_{kind[0].lower()}",
-        f"{kind}: share of images not fooled over the confidence, for reformer, detectors and both, ours and those of Lu et al. hollow.",
+        f"{kind}: share of images not fooled over the confidence, for the reformer alone, the detectors alone and two whole MagNets, ours and those of Lu et al. hollow.",
     )
 
 # %% [markdown]
-# The attack itself may fail: it does not always reach the confidence asked for. Then the image comes back as it was, and counts as "not fooled". So look at how many were made:
+# The attack itself may fail: it does not always reach the confidence asked for. Then the image comes back as it was, and counts as "not fooled". And it may find a change that is larger than it need be, which wakes the detectors. So look at both:
 
 # %%
 for threat in (*searching["C&W"], *searching["EAD"]):
@@ -293,24 +318,25 @@ for threat in (*searching["C&W"], *searching["EAD"]):
     print(f"{threat.name:<12} {row.made} of {row.n} made; median change in L2 {row.median_l2}")
 
 # %% [markdown]
-# **Verdict**: the dip is there. The reformer falls before the detectors rise. EAD's gap is the deeper one, as theirs is. Ours lies at a smaller κ, and our detectors wake earlier: κ counts logits, and their classifier, its
-# training and their number of steps are others. The *shape* is what to compare.
+# **Verdict**: with EAD the dip is there: the defence falls to about 60 % and rises again. With C&W it is shallow, here as in Lu et al. In two points ours differs. Their EAD goes down to 10 % and stays low until κ = 40; our detectors see nearly all of
+# EAD's images from κ = 20 on. And for the largest κ our C&W, with few steps, makes *larger* changes than EAD: some of the rise on the right is the attack's weakness. κ counts logits, and their classifier, its training and their number of steps are others.
 #
 # ## An evaluation that doubts itself
 #
 # How would we notice if *our* attacks were weak? By their order (Carlini et al. 2019). More steps must not do worse, a gradient must not do worse than no gradient, and with ε = 1 every image must fall. `check_up` tries
-# that. First on a denoising reformer:
+# that. First on the reformer that kept most, the stack of three:
 
 # %%
-from magnet_helpers import check_up, denoising
+from magnet_helpers import check_up, stacked
 from magnet_helpers.attacks import Square
 
 few = test.spread(max(10, len(test) // 3))
-honest = ReformedClassifier(lab.reformer(denoising(0.4)), classifier)
+honest = ReformedClassifier(lab.reformer(stacked(3, 0.4)), classifier)
 judge = PGD(0.3, "given", steps=lab.budget.attack_steps, step_size=1.2 / lab.budget.attack_steps)
 
 
 def examine(network):
+    print(f"{'clean':<22}{evaluate_accuracy(network, few)} %")
     found = check_up(network, few.images, few.labels, iterated=judge, queries=Square(0.3, queries=lab.budget.queries))
     for name, accuracy in found.accuracies.items():
         print(f"{name:<22}{accuracy} %")
@@ -321,7 +347,7 @@ def examine(network):
 first = examine(honest)
 
 # %% [markdown]
-# Now a "defence" with a trick. Before the reformer it stores the image as a picture file does, in 256 steps of grey. Nothing can be seen of that. **Expect** the same accuracies as above.
+# Now a "defence" with a trick. Before the reformer it stores the image as a picture file does, in 256 levels of grey. A clean MNIST image has no more than these, so it stays exactly as it is. **Expect** the same accuracies as above.
 
 
 # %%
@@ -349,7 +375,7 @@ print(f"PGD: {second.accuracies['PGD']} %; PGD with BPDA: {100 * answers.float()
 # %% [markdown]
 # ## MagNet's own numbers, seen again
 #
-# Did MagNet's authors measure wrongly? We repeat their attacks: made on the classifier alone, and mostly with a far smaller ε than here.
+# Did MagNet's authors measure wrongly? We repeat five of their rows: attacks made on the classifier alone, most with a far smaller ε than here. (Left out: DeepFool, and C&W for L∞ and L0, which the libraries of this course do not have. Their lowest number is 92.0, for L0.)
 
 # %%
 import pandas as pd
@@ -385,9 +411,19 @@ pd.DataFrame(rows).T.style.set_caption(
 )
 
 # %% [markdown]
-# **Verdict**: their numbers can be seen again, in kind. Ours with MagNet are a few points lower under attack, because they are so without one; the first three attacks do nothing to our classifier, trained with other settings. They were
-# right about what they measured: an attacker who does not know the defence and changes little. The question was too easy.
+# **Verdict**: two of the rows can be compared. There MagNet lifts ours from 70 and 0 to about 95, theirs from 77 and 0 to about 100: the same finding. The three with the smallest ε do nothing to our classifier, which was trained with other
+# settings. Meng and Chen were right about what they measured: an attacker who does not know the defence and changes little.
 #
+# Others measured MagNet in the white box, without its detectors, before four classifiers:
+
+# %%
+from magnet_helpers.counter_papers import SAMANGOUEI
+
+low, high = SAMANGOUEI["FGSM, ε = 0.3"]
+ours = results.accuracy("MagNet's reformer", "FGSM, white box")
+print(f"MagNet's reformer, FGSM, white box: ours {ours} %; Samangouei et al. 2018: {low} to {high} %")
+
+# %% [markdown]
 # ## Checks
 
 # %%
@@ -404,24 +440,22 @@ if lab.budget.name != "smoke":
         assert strong <= weak, "many steps are at least as strong as one"
     assert results.accuracy(MAGNET.label, "FGSM, grey box").value > 0.95, "an attacker who knows nothing is seen"
     assert results.accuracy(MAGNET.label, "PGD, detectors known").value < 0.5, "one who knows the detectors is not"
-    assert results.accuracy(MAGNET.label, ADAPTIVE_SMALLEST).value < 0.1
-    for some in searching.values():
-        along = [results.accuracy("reformer and detectors", threat.name).value for threat in some]
-        assert min(along) < min(along[0], along[-1]), "the dip"
+    along = [results.accuracy("reformer and detectors", threat.name).value for threat in searching["EAD"]]
+    assert min(along) < min(along[0], along[-1]) - 0.1, "the dip"
 
 # %% [markdown]
 # ## Try it
 #
 # 1. The attacker with autoencoders of his own does not have the defender's. Give him more of them (`Together`, lesson 08). Does he get further?
 # 2. Calibrate MagNet at a false-positive rate of 0.05. Does the attacker who knows the detectors notice? What do honest users notice?
-# 3. At which ε in the puzzle's figure would the paper have found the white box *harder* than the grey box, as it should be?
+# 3. At which ε in the puzzle's figure would the paper have found a lower accuracy in the white box than in the grey box, as it should be?
 # 4. Somebody shows you a defence with 95 % under PGD. Name three things to ask for.
 #
 # <details><summary>Answers</summary>
 #
 # 1. Try it with `lab.reformer(…)` of several defences. An image that fools many networks fools the next one more often.
 # 2. `MagNet.calibrated(…, false_positive_rate=0.05)`, then `DetectorAwarePGD(…).run(…)`. Compare the price both pay.
-# 3. Where the FGSM curves have not crossed yet.
+# 3. Where one step still profits from the knowledge, around ε = 0.1.
 # 4. For example: the settings and more steps; an attack without gradients; a huge ε that must win; the attack on *everything*, detectors too; the worst case per image.
 #
 # </details>
@@ -429,11 +463,11 @@ if lab.budget.name != "smoke":
 # %% [markdown]
 # ## Summary
 #
-# - One step measures the attack. With many steps every reformer of this course falls at ε = 0.3, in the white box.
+# - One step measures the attack. With many steps every reformer of this course falls at ε = 0.3 in the white box, and some to attackers who never saw it.
 # - A detector is one more function with a gradient. An attacker who knows it pays a little more and passes.
 # - Count the worst case per image, and let the evaluation doubt itself.
-# - Cleaning images helps against attackers who do not know it. That is worth something, and it is not robustness.
+# - Cleaning images and rejecting strange ones helps against attackers who do not reckon with it. That is worth something, and it is not robustness.
 #
-# **References.** M. Andriushchenko et al., *Square Attack*, 2020 · A. Athalye, N. Carlini and D. Wagner, *Obfuscated Gradients Give a False Sense of Security*, 2018 · N. Carlini and D. Wagner, *MagNet and "Efficient Defenses Against Adversarial Attacks" are Not Robust to
-# Adversarial Examples*, 2017 · N. Carlini et al., *On Evaluating Adversarial Robustness*, 2019 · P.-Y. Chen et al., *EAD: Elastic-Net Attacks to Deep Neural Networks*, 2018 · P.-H. Lu et al., *On the Limitation of MagNet Defense against L1-Based Adversarial Examples*, 2018 ·
-# A. Madry et al., *Towards Deep Learning Models Resistant to Adversarial Attacks*, 2018 · D. Meng and H. Chen, *MagNet: a Two-Pronged Defense against Adversarial Examples*, 2017 · J. Rony et al., *Decoupling Direction and Norm*, 2019.
+# **References.** M. Andriushchenko et al., *Square Attack*, 2020 · A. Athalye, N. Carlini and D. Wagner, *Obfuscated Gradients Give a False Sense of Security*, 2018 · N. Carlini and D. Wagner, 2017a: *MagNet and "Efficient Defenses Against Adversarial Attacks" are Not Robust to
+# Adversarial Examples*; 2017b: *Towards Evaluating the Robustness of Neural Networks*; 2017c: *Adversarial Examples Are Not Easily Detected* · N. Carlini et al., *On Evaluating Adversarial Robustness*, 2019 · P.-Y. Chen et al., *EAD: Elastic-Net Attacks to Deep Neural Networks*, 2018 · P.-H. Lu et al., *On the Limitation of MagNet Defense against L1-Based Adversarial Examples*, 2018 ·
+# A. Madry et al., *Towards Deep Learning Models Resistant to Adversarial Attacks*, 2018 · D. Meng and H. Chen, *MagNet: a Two-Pronged Defense against Adversarial Examples*, 2017 · J. Rony et al., *Decoupling Direction and Norm*, 2019 · P. Samangouei et al., *Defense-GAN*, 2018.
