@@ -126,7 +126,7 @@ threat_frame(results, names, columns[2:6]).style.set_caption(f"not fooled, % wit
 
 # %% [markdown]
 # **Verdict**: with many steps through the reformer next to nothing is left of any reformer: between 0 and 10 %. Compare the first two columns: attackers who do not have it get much further with autoencoders of their own than with the classifier
-# alone, against DAE nearly as far as with its weights. Square, with few questions, does no more than one FGSM step.
+# alone, against DAE nearly as far as with its weights: secret weights protect little. Square, with few questions, does no more than one FGSM step.
 #
 # MagNet with detectors stays near 100 %. Is that robustness? All these attackers act as if there were no detectors. (An attacker with a whole MagNet of his own is not tried here.)
 #
@@ -235,7 +235,7 @@ for name in names:
     print(f"{name:<20} median of the smallest change found: {results.smallest_change(name).median():.2f}")
 
 # %% [markdown]
-# **Verdict** (MNIST, fast budget, seed 0): copying and contraction move the median not at all, denoising from about 1.2 to about 1.6. MagNet with four detectors lies between. "Only a slight increase in distortion" is how Carlini
+# **Verdict** (MNIST, fast budget, seed 0): copying and contraction move the median not at all, denoising from about 1.2 to about 1.6. MagNet's reformer lies between, and the four detectors add nothing to its median. "Only a slight increase in distortion" is how Carlini
 # and Wagner (2017a) put it. Look at the images, each with the size of its change: which would *you* reject?
 
 # %%
@@ -347,6 +347,8 @@ def examine(network):
 first = examine(honest)
 
 # %% [markdown]
+# If it doubts that PGD had converged, then a few images more would fall to more steps: PGD's columns above are upper bounds as well.
+#
 # Now a "defence" with a trick. Before the reformer it stores the image as a picture file does, in 256 levels of grey. A clean MNIST image has no more than these, so it stays exactly as it is. **Expect** the same accuracies as above.
 
 
