@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from magnet_helpers.attacks import CarliniWagner, ElasticNet, SmallestChange
-from magnet_helpers.budget import Budget, get_budget
-from magnet_helpers.data import TITLES
+from magnet_helpers.budget import Budget
 from magnet_helpers.experiments import MAGNETS_PARTS, UNDER_ATTACK
 from magnet_helpers.intervals import Accuracy, Estimate, estimate
 from magnet_helpers.lab import Lab
 from magnet_helpers.recipes import TRAINING_CODE
-from magnet_helpers.result_files import pack_bits, read_rows, unpack_bits, write_rows
+from magnet_helpers.result_files import check_one_kind, note_of, pack_bits, read_rows, unpack_bits, write_rows
 from magnet_helpers.threats import WITHIN_EPSILON, WITHOUT_BOUND, all_threats, confident_threats
 from magnet_helpers.trials import ATTACK_CODE, Trial, all_trials, restore, run_trial_artifact, run_trials
 
@@ -121,9 +120,7 @@ class AttackResults:
 
     def __init__(self, rows: Iterable[TrialRow]) -> None:
         self.rows = list(rows)
-        kinds = {(row.dataset, row.budget) for row in self.rows}
-        if len(kinds) > 1:
-            raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
+        check_one_kind(self.rows)
 
     @property
     def seeds(self) -> list[int]:
@@ -133,12 +130,7 @@ class AttackResults:
     @property
     def note(self) -> str:
         """Dataset, budget, seeds and number of images: they stand with every number."""
-        if not self.rows:
-            return "no results"
-        first, sizes = self.rows[0], sorted({row.n for row in self.rows})
-        budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
-        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
-        return f"{TITLES[first.dataset]} · {budget} · {seeds} · n = {' or '.join(f'{n:,}' for n in sizes)}"
+        return note_of(self.rows, self.seeds)
 
     def find(self, defence: str, threat: str) -> dict[int, TrialRow]:
         """Return the rows of a defence under a threat by seed; empty if it was not measured."""

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from magnet_helpers.budget import get_budget
-from magnet_helpers.data import TITLES
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.intervals import Estimate, difference, estimate, share
 from magnet_helpers.lab import PAPER_ATTACK
 from magnet_helpers.paper import Setting, paper_number
 from magnet_helpers.reproduce import STRONG_ATTACK, Row
-from magnet_helpers.result_files import unpack_bits
+from magnet_helpers.result_files import check_one_kind, note_of, unpack_bits
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 Key = tuple[Defense, Setting, str]
@@ -39,9 +38,7 @@ class Results:
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.rows = list(rows)
-        kinds = {(row.dataset, row.budget) for row in self.rows}
-        if len(kinds) > 1:
-            raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
+        check_one_kind(self.rows)
         self.epochs = get_budget(self.rows[0].budget).classifier_epochs if self.rows else 0
 
     @property
@@ -52,12 +49,7 @@ class Results:
     @property
     def note(self) -> str:
         """Dataset, budget, seeds and number of images: they stand with every number."""
-        if not self.rows:
-            return "no results"
-        first, sizes = self.rows[0], sorted({row.n for row in self.rows})
-        budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
-        seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
-        return f"{TITLES[first.dataset]} · {budget} · {seeds} · n = {' or '.join(f'{n:,}' for n in sizes)}"
+        return note_of(self.rows, self.seeds)
 
     def find(
         self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None

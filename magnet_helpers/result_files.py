@@ -3,18 +3,53 @@
 import base64
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from magnet_helpers.artifacts import write_text
+from magnet_helpers.budget import get_budget
+from magnet_helpers.data import TITLES
 
 RowT = TypeVar("RowT")
+
+
+class Measurement(Protocol):
+    """What every row says of where its number comes from."""
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+
+    @property
+    def budget(self) -> str:
+        """Name of the budget."""
+
+    @property
+    def n(self) -> int:
+        """Number of test images."""
+
+
+def check_one_kind(rows: Iterable[Measurement]) -> None:
+    """Raise a ValueError if rows are of several datasets or budgets: such numbers are never mixed."""
+    kinds = {(row.dataset, row.budget) for row in rows}
+    if len(kinds) > 1:
+        raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
+
+
+def note_of(rows: Sequence[Measurement], seeds: Sequence[int]) -> str:
+    """Return dataset, budget, seeds and number of images of rows of one kind: they stand with every number."""
+    if not rows:
+        return "no results"
+    first, sizes = rows[0], sorted({row.n for row in rows})
+    budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
+    text = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return f"{TITLES[first.dataset]} · {budget} · {text} · n = {' or '.join(f'{n:,}' for n in sizes)}"
 
 
 def pack_bits(right: Tensor) -> str:
