@@ -157,11 +157,11 @@ class AttackResults:
         Raises:
             ValueError: if the attacks are not on the same images and seeds.
         """
-        measured = [threat for threat in threats if self.find(defence, threat)]
-        kinds = {(seed, row.n) for threat in measured for seed, row in self.find(defence, threat).items()}
-        if any(len(self.find(defence, threat)) != len(kinds) for threat in measured):
+        tried = [threat for threat in threats if self.find(defence, threat)]
+        kinds = {(seed, row.n) for threat in tried for seed, row in self.find(defence, threat).items()}
+        if any(len(self.find(defence, threat)) != len(kinds) for threat in tried):
             raise ValueError(f"the worst case is per image: attacks on {defence} need the same seeds and images")
-        each = [self.not_fooled(defence, threat) for threat in measured]
+        each = [self.not_fooled(defence, threat) for threat in tried]
         return torch.stack(each).all(dim=0) if each else None
 
     def sizes(self, defence: str, threat: str) -> Tensor | None:

@@ -67,18 +67,17 @@ def confidence_frame(results: AttackResults, kind: type[CarliniWagner] | type[El
 
     The last column counts the images that could be made at all.
     """
-    some = confident_threats(get_budget(results.rows[0].budget), kind)
+    budget = get_budget(results.rows[0].budget)
     rows = []
-    for threat in some:
+    for kappa, threat in zip(budget.confidences, confident_threats(budget, kind), strict=True):
         if not results.find(MAGNETS_PARTS[0].label, threat.name):
             continue
-        kappa = float(getattr(threat.attack, "confidence", 0.0))
         row: dict[str, object] = {"κ": f"{kappa:g}"}
         for part in MAGNETS_PARTS[1:]:
             row[part.label] = _in_words(results.not_fooled(part.label, threat.name))
             printed = LU.get((threat.name.split(",")[0], part.label))
             if printed:
-                row[f"{part.label}, Lu et al."] = f"{printed[LU_CONFIDENCES.index(int(kappa))]:.1f}"
+                row[f"{part.label}, Lu et al."] = f"{printed[LU_CONFIDENCES.index(kappa)]:.1f}"
         bare = results.find(MAGNETS_PARTS[0].label, threat.name).values()
         row["made"] = f"{sum(each.made for each in bare)} of {sum(each.n for each in bare)}"
         rows.append(row)

@@ -125,7 +125,7 @@ print(f"FGSM, right in the grey box {share[0]:.0f} %, in the white box {share[1]
 threat_frame(results, names, columns[2:6]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
 
 # %% [markdown]
-# **Verdict**: with many steps through the reformer next to nothing is left of any reformer: between 0 and 10 %. Compare the first two columns: attackers who do not have it get much further with autoencoders of their own than with the classifier
+# **Verdict**: with many steps through the reformer next to nothing is left of any reformer: between 0 and 10 %. Compare the first two columns: attackers who do not have it get further against every reformer but the vanilla one (which PGD passes anyway) with autoencoders of their own than with the classifier
 # alone, against DAE nearly as far as with its weights: secret weights protect little. Square, with few questions, does no more than one FGSM step.
 #
 # MagNet with detectors stays near 100 %. Is that robustness? All these attackers act as if there were no detectors. (An attacker with a whole MagNet of his own is not tried here.)
@@ -174,8 +174,8 @@ for name in both:
     )
 
 # %% [markdown]
-# **Verdict**: to fool the reformer alone, PGD needs nothing special. Its images are all rejected. The attacker who also follows the detectors gets most of his images accepted *and* misread, within the same ε, with twice the
-# work per step. A detector that he knows costs him a little, and does not stop him.
+# **Verdict**: to fool the reformer alone, PGD needs nothing special. Nearly all of its images are rejected. The attacker who also follows the detectors gets most of his images accepted *and* misread, within the same ε.
+# A detector that he knows costs him work at each step, and does not stop him.
 
 # %% [markdown]
 # ## The worst case, image by image
@@ -377,7 +377,7 @@ print(f"PGD: {second.accuracies['PGD']} %; PGD with BPDA: {100 * answers.float()
 # %% [markdown]
 # ## MagNet's own numbers, seen again
 #
-# Did MagNet's authors measure wrongly? We repeat five of their rows: attacks made on the classifier alone, most with a far smaller ε than here. (Left out: DeepFool, and C&W for L∞ and L0, which the libraries of this course do not have. Their lowest number is 92.0, for L0.)
+# Did MagNet's authors measure wrongly? We repeat five of their rows: attacks made on the classifier alone, most with a far smaller ε than here. (Left out: DeepFool, and C&W for L∞ and L0, which this course does not run. Their lowest number is 92.0, for L0.)
 
 # %%
 import pandas as pd
