@@ -60,6 +60,7 @@ from magnet_helpers.experiments import (
 )
 from magnet_helpers.paper import paper_number
 from magnet_helpers.robustness import check_up
+from magnet_helpers.checks import Verdict, check_count, check_cross_entropy, check_wilson_interval
 from magnet_helpers.threats import all_threats, confident_threats
 
 if TYPE_CHECKING:
@@ -159,6 +160,10 @@ __all__ = [
     "check_up",
     "all_threats",
     "confident_threats",
+    "Verdict",
+    "check_count",
+    "check_cross_entropy",
+    "check_wilson_interval",
     "show_figure",
     "plot_image_grid",
     "plot_tiles",

@@ -62,8 +62,13 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, wholly or not at all, and create its folder."""
-    with _replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, wholly or not at all, and create its folder."""
+    with _replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
