@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test check lab notebooks format bench clean
+.PHONY: help setup course test check lab notebooks format student grade bench clean
 
 help:  ## list what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ setup: $(READY)  ## create .venv and install everything, once
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check --progress-bar off -q --no-compile -c constraints.txt -e '.[course,dev]'
+	$(RUN) -m pip install --disable-pip-version-check --progress-bar off -q --no-compile -c constraints.txt -e '.[course,coursework,dev]'
 	$(RUN) -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 	$(RUN) -m magnet_helpers compile
 	@touch $(READY)
@@ -54,6 +54,13 @@ lab: $(READY)  ## open JupyterLab on the first lesson
 
 notebooks: $(READY)  ## rebuild notebooks/*.ipynb from notebooks/source/ and execute them (fast budget, MNIST)
 	$(RUN) -m magnet_helpers notebooks
+
+student: $(READY)  ## the assignments without solutions, as a zip to hand out
+	$(RUN) -m magnet_helpers student
+
+grade: $(READY)  ## grade a folder of submissions: make grade SUBMISSIONS=folder
+	$(if $(SUBMISSIONS),,$(error say which folder: make grade SUBMISSIONS=folder))
+	$(RUN) -m magnet_helpers grade '$(SUBMISSIONS)' $(if $(GRADES),--grades '$(GRADES)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(UNCONFINED),--unconfined)
 
 bench: $(READY)  ## measure the speed beside a textbook's loop and other libraries
 	TQDM_DISABLE=1 $(RUN) -m benchmarks --device $(DEVICE) $(if $(filter cuda%,$(DEVICE)),--rounds 3 --full)

@@ -1,4 +1,4 @@
-"""The command line: `python -m magnet_helpers course`, `notebooks`, `reproduce`, `attack` or `compile`."""
+"""The command line: `python -m magnet_helpers` and a command; `--help` lists them."""
 
 import argparse
 import sys
@@ -76,6 +76,35 @@ def run_attack_study(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_coursework(options: argparse.Namespace, checkout: Path) -> int:
+    """Carry out `student` or `grade` and return the exit status."""
+    sources = checkout / "notebooks" / "assignments" / "source"
+    try:
+        from magnet_helpers.coursework.assignments import read_assignments
+        from magnet_helpers.coursework.confinement import ConfinementError
+        from magnet_helpers.coursework.grading import GradingError, grade_folder
+        from magnet_helpers.coursework.students import zip_student_copies
+        from magnet_helpers.coursework.submissions import SubmissionError
+    except ImportError as error:
+        print(f"{error}; coursework needs the extra `coursework`: pip install '.[coursework]'", file=sys.stderr)
+        return 2
+    if options.command == "student":
+        assignments = read_assignments(sources)
+        path = zip_student_copies(assignments, workspace() / "build" / "student" / "assignments.zip")
+        print(f"{len(assignments)} assignments in {path}")
+        return 0
+    try:
+        path = grade_folder(sources, options.submissions, options.grades, options.workers, confined=options.confined)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
+        return 130
+    except (ConfinementError, GradingError, SubmissionError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    print(f"marks {path}\nfeedback {path.parent / 'feedback'}\nfor the tasks that a person reads: {path.parent}")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argparse.ArgumentParser(prog="magnet_helpers", description=__doc__)
@@ -98,6 +127,14 @@ def main(arguments: list[str] | None = None) -> int:
         each.add_argument("--dataset", choices=("mnist", "digits"), default="mnist", help="default: mnist")
     attack.add_argument("--results", type=Path, help="default: build/results/BUDGET_attacks.csv; rows are added to it")
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
+    commands.add_parser("student", help="write the assignments without solutions: build/student/assignments.zip")
+    grade = commands.add_parser("grade", help="grade a folder of submissions and write grades.csv and feedback")
+    grade.add_argument("submissions", type=Path, help="a folder with one folder or zip file for each student")
+    grade.add_argument("--grades", type=Path, default=workspace() / "build" / "grading", help="default: build/grading")
+    grade.add_argument("--workers", type=int, help="submissions at once; default: one on each core")
+    grade.add_argument(
+        "--unconfined", dest="confined", action="store_false", help="run students' code with your own rights"
+    )
     options = parser.parse_args(arguments)
     if options.command == "compile":
         compile_loops()
@@ -106,20 +143,27 @@ def main(arguments: list[str] | None = None) -> int:
         return run_reproduction(options)
     if options.command == "attack":
         return run_attack_study(options)
-    # What executes notebooks is an optional extra, which the lessons themselves do without.
-    from magnet_helpers.course import Course, run_course
-    from magnet_helpers.notebooks import LessonFailedError
-
     checkout = Path(__file__).resolve().parents[1]
     if not (checkout / "notebooks" / "source").is_dir():
         parser.error(
             f"there are no lesson sources in {checkout / 'notebooks'}: install the package from a checkout (-e)"
         )
+    if options.command in ("student", "grade"):
+        return run_coursework(options, checkout)
+    # What executes notebooks is an optional extra, which the lessons themselves do without.
+    from magnet_helpers.course import Course, run_course
+    from magnet_helpers.notebooks import LessonFailedError
+
     try:
         if options.command == "course":
             run_course(checkout, budget=options.budget, dataset=options.dataset, seed=options.seed)
         else:
             Course(checkout, FAST.name, "mnist", 0).run(checkout / "notebooks")
+            from magnet_helpers.coursework.assignments import read_assignments
+            from magnet_helpers.coursework.students import write_student_copies
+
+            folder = checkout / "notebooks" / "assignments"
+            write_student_copies(read_assignments(folder / "source"), folder)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130
