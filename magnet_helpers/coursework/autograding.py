@@ -5,6 +5,8 @@ feedback, and leaves a result file. Whatever a submission does costs it its own 
 reason.
 """
 
+import asyncio
+import html
 import json
 import logging
 import os
@@ -16,10 +18,12 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import nbformat
-from nbclient.exceptions import DeadKernelError
+from jupyter_core.utils import ensure_async, run_sync
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
@@ -50,7 +54,8 @@ from magnet_helpers.coursework.students import student_copy
 from magnet_helpers.coursework.submissions import SubmissionError, read_submission, restore
 
 GRADER_MEMORY_MB = 4000
-SECONDS_TO_ANSWER = 5  # for a kernel whose cell was interrupted
+SECONDS_TO_START = 300  # importing the package on a busy machine: that is not the student's time
+SECONDS_TO_ANSWER = 10  # for a kernel whose cell was interrupted
 LONGEST_REASON = 300
 
 
@@ -147,6 +152,7 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
     def __init__(self, limits: Limits, bubblewrap: str | None) -> None:
         super().__init__()
         self.limits, self.bubblewrap = limits, bubblewrap
+        self.iopub_timeout = 60  # seconds, on a busy machine
         self.remarks: list[str] = []
         self._ended = ""
         self._printed = 0
@@ -180,13 +186,14 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
         """Run a cell, if it is to be run and the kernel still lives."""
         if id(cell) not in self._runs:
             return cell, resources
-        left = self.limits.total_seconds - (time.monotonic() - self._started)
+        is_start = part_of(cell) == "start"
+        left = SECONDS_TO_START if is_start else self.limits.total_seconds - (time.monotonic() - self._started)
         if not self._ended and left <= 0:
             self._end(f"all cells together took longer than {self.limits.total_seconds} seconds")
         if self._ended:
             cell.outputs = [_error("NotRun", self._ended)]
             return cell, resources
-        self.timeout = max(1, min(self.limits.cell_seconds, round(left)))
+        self.timeout = max(1, round(left if is_start else min(self.limits.cell_seconds, left)))
         sentence = f"this cell took longer than {self.timeout} seconds"
         self.error_on_timeout = {"ename": "TooLong", "evalue": sentence, "traceback": [f"TooLong: {sentence}"]}
         self._printed = 0
@@ -195,6 +202,10 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
         except DeadKernelError:
             self._end(self._watch.reason or "the code ended Python itself")
             cell.outputs.append(_error("PythonEnded", self._ended))
+        except CellTimeoutError:  # the cell's end was reported, its last outputs never came
+            cell.outputs.append(_error("TooLong", sentence))
+        if is_start:
+            self._started = time.monotonic()
         if self._printed > 1000 * self.limits.output_kb:
             cell.outputs.append(_error("TooMuchOutput", self._too_much()))
         if any(output.get("ename") in ("TooLong", "TooMuchOutput") for output in cell.outputs):
@@ -216,8 +227,6 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
         if self._printed <= most:
             return super().process_message(msg, cell, cell_index)
         if before <= most:
-            import asyncio
-
             self._interruption = asyncio.ensure_future(self.km.interrupt_kernel())
         if self._printed > 50 * most and not self._ended:
             self._end(self._too_much())
@@ -227,15 +236,21 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
 
     def _see_whether_it_answers(self) -> None:
         """End a kernel that goes on with the cell that was interrupted."""
-        if self._ended:
-            return
-        try:
-            self.wait_for_reply(self.kc.kernel_info(), timeout=SECONDS_TO_ANSWER)
-            answered = True
-        except (TimeoutError, DeadKernelError, RuntimeError):
-            answered = False
-        if not answered:
-            self._end("an earlier cell could not be interrupted")
+        if not self._ended and not run_sync(self._answers)():
+            self._end(self._watch.reason or "an earlier cell could not be interrupted")
+
+    async def _answers(self) -> bool:
+        """Return whether the kernel answers a question, which it does between cells only."""
+        question = self.kc.kernel_info()
+        latest = time.monotonic() + SECONDS_TO_ANSWER
+        while (left := latest - time.monotonic()) > 0:
+            try:
+                answer = await ensure_async(self.kc.shell_channel.get_msg(timeout=left))
+            except Empty:
+                return False
+            if answer["parent_header"].get("msg_id") == question:
+                return True
+        return False
 
     def _end(self, reason: str) -> None:
         """Let no further cell run."""
@@ -301,10 +316,12 @@ def _reasons(executed: NotebookNode) -> dict[str, str]:
     for cell in executed.cells:
         if cell.cell_type != "code" or part_of(cell) not in ("solution", "tests"):
             continue
-        for output in cell.outputs:
-            if output.output_type == "error" and task_of(cell) not in reasons:
-                text = f"{output.ename}: {output.evalue}" if output.evalue else output.ename
-                reasons[task_of(cell)] = text[:LONGEST_REASON]
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        # An interruption is what the limits did to a cell; why, the error behind it says.
+        errors.sort(key=lambda error: error.ename == "KeyboardInterrupt")
+        if errors and task_of(cell) not in reasons:
+            text = f"{errors[0].ename}: {errors[0].evalue}" if errors[0].evalue else errors[0].ename
+            reasons[task_of(cell)] = text[:LONGEST_REASON]
     return reasons
 
 
@@ -329,8 +346,6 @@ def _nothing(assignment: Assignment, reason: str) -> dict[str, Marks]:
 
 
 def _write_short_feedback(job: Job, reason: str) -> None:
-    import html
-
     page = (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Feedback</title></head><body>'
         f"<h1>{html.escape(job.assignment)}</h1><p>This submission got no marks: {html.escape(reason)}</p>"

@@ -26,12 +26,20 @@ from traitlets.config import Config
 
 from magnet_helpers.artifacts import write_text
 from magnet_helpers.coursework.assignments import Assignment, read_assignments
-from magnet_helpers.coursework.autograding import Job, Marks, Result, database, find_nbgraders_tools, read_marks
+from magnet_helpers.coursework.autograding import (
+    SECONDS_TO_START,
+    Job,
+    Marks,
+    Result,
+    database,
+    find_nbgraders_tools,
+    read_marks,
+)
 from magnet_helpers.coursework.confinement import Limits, find_confinement
 from magnet_helpers.coursework.submissions import Submission, SubmissionError, find_submissions
 from magnet_helpers.parallel import usable_cores
 
-SECONDS_BESIDE_CELLS = 120  # for starting, mending, marks and feedback
+SECONDS_BESIDE_CELLS = SECONDS_TO_START + 180  # for starting, mending, marks and feedback
 STAMP = "assignments.json"
 
 
@@ -232,8 +240,10 @@ class Batch:
     def _write_failure(self, submission: Submission, path: Path, reason: str) -> None:
         """Keep that a submission could not be graded: the others go on, and a person has to look."""
         assignment = self.assignments[submission.assignment]
-        text = f"the grader failed, a person has to look ({path.with_suffix('.log').name}): {reason[:300]}"
-        marks = {task.name: Marks(None, task.points, text) for task in assignment.tasks}
+        text = (
+            f"the grader failed, a person has to look (results/{submission.student_id}/{path.stem}.log): {reason[:300]}"
+        )
+        marks = {task.name: Marks(None, task.points, "the grader failed") for task in assignment.tasks}
         result = {"status": text, "remarks": [], "marks": {k: vars(v) for k, v in marks.items()}, "seconds": 0.0}
         write_text(path, json.dumps(result, indent=2))
 

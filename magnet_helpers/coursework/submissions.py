@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode, ValidationError
@@ -132,8 +133,10 @@ def read_submission(path: Path, assignment: str) -> NotebookNode:
     if size > LARGEST_FILE:
         raise SubmissionError(f"the file has {size / 2**20:.0f} MB; no more than {LARGEST_FILE / 2**20:.0f} are read")
     try:
-        notebook: NotebookNode = nbformat.read(path, as_version=4)
-        cells = [cell for cell in notebook.cells if "source" in cell and cell.get("cell_type") in KINDS]
+        content = json.loads(path.read_bytes())
+        if isinstance(content.get("cells"), list):
+            content["cells"] = [_whole(cell) for cell in content["cells"] if _is_cell(cell)]
+        notebook: NotebookNode = nbformat.reads(json.dumps(content), as_version=4)
     except RecursionError as error:
         raise SubmissionError("the file is no notebook: it is nested too deeply") from error
     except Exception as error:  # nbformat raises a dozen kinds, of four libraries
@@ -142,8 +145,19 @@ def read_submission(path: Path, assignment: str) -> NotebookNode:
     said = notebook.metadata.get(METADATA, {})
     if isinstance(said, dict) and "code" in said and "assignment" not in said:
         raise SubmissionError(f"this is a lesson, not the assignment {assignment}")
-    notebook.cells = cells
     return notebook
+
+
+def _is_cell(cell: object) -> bool:
+    return isinstance(cell, dict) and cell.get("cell_type") in KINDS and isinstance(cell.get("source"), str | list)
+
+
+def _whole(cell: dict[str, Any]) -> dict[str, Any]:
+    """Return a cell with what nbformat insists on, whatever tool took it out."""
+    whole = {**cell, "metadata": cell["metadata"] if isinstance(cell.get("metadata"), dict) else {}}
+    if cell["cell_type"] == "code":
+        whole = {"outputs": [], "execution_count": None, **whole}
+    return whole
 
 
 def _name_of(cell: NotebookNode) -> str | None:
