@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from magnet_helpers.hosts import gpu_hint
 from magnet_helpers.lab import Lab
+from magnet_helpers.parallel import usable_cores
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def start_lesson(name: str) -> Lab:
         + ("" if lab.budget.is_papers else ", smaller than the paper's: so are its results")
     )
     print(f"seed:    {lab.seed}")
-    print(f"device:  {lab.device}, {os.cpu_count()} CPU cores")
+    print(f"device:  {lab.device}, {usable_cores()} CPU cores")
     print(
         f"time:    {_in_words(lesson.minutes[lab.budget.name])} on 2 CPU cores, if the lessons before it have run; "
         "else their networks are trained too"

@@ -100,7 +100,7 @@ from magnet_helpers import start_lesson
 
 lab = start_lesson("{name}")"""
     assert code_cells(made(name))[0].source == lines, "run `make address`"
-    assert len([line for line in lines.splitlines() if line]) <= 9
+    assert len([line for line in lines.splitlines() if line]) <= 8
     assert not [cell for cell in made(name).cells if "{{" in cell.source and "}}" in cell.source]
 
 
