@@ -3,17 +3,19 @@ BUDGET ?= fast
 DATASET ?= auto
 SEED ?= 0
 DEVICE ?= cpu
+HOSTS ?= newest oldest colab
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test check lab notebooks format student grade bench clean
+.PHONY: help setup course test test-hosts check lab notebooks address wheels format student grade bench clean
 
 help:  ## list what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
-	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits SEED=0; of make bench: DEVICE=cpu|cuda"
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits SEED=0; of make bench: DEVICE=cpu|cuda;"
+	@echo "  of make test-hosts: HOSTS='newest oldest colab'"
 
 setup: $(READY)  ## create .venv and install everything, once
 
@@ -40,6 +42,9 @@ test: $(READY)  ## unit tests, then every notebook under nbval
 		$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist loadfile \
 		--nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider notebooks
 
+test-hosts: $(READY)  ## every lesson alone in fresh environments, old, new and like Colab's (needs the network; an hour)
+	$(RUN) tests/hosts/run.py $(HOSTS)
+
 check: $(READY)  ## format, lint and types
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
@@ -61,6 +66,14 @@ student: $(READY)  ## the assignments without solutions, as a zip to hand out
 grade: $(READY)  ## grade a folder of submissions: make grade SUBMISSIONS=folder
 	$(if $(SUBMISSIONS),,$(error say which folder: make grade SUBMISSIONS=folder))
 	$(RUN) -m magnet_helpers grade '$(SUBMISSIONS)' $(if $(GRADES),--grades '$(GRADES)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(UNCONFINED),--unconfined)
+
+address: $(READY)  ## write the repository's address (pyproject.toml) into README and notebooks, without executing them
+	$(RUN) -m magnet_helpers address
+
+# The last two: what notebook hosts do not have.
+wheels: $(READY)  ## write dist/: what a notebook host without internet needs (README, Hosts)
+	rm -rf dist
+	$(RUN) -m pip wheel -q --no-deps -w dist -c constraints.txt . advertorch adversarial-robustness-toolbox
 
 bench: $(READY)  ## measure the speed beside a textbook's loop and other libraries
 	TQDM_DISABLE=1 $(RUN) -m benchmarks --device $(DEVICE) $(if $(filter cuda%,$(DEVICE)),--rounds 3 --full)

@@ -105,6 +105,22 @@ def run_coursework(options: argparse.Namespace, checkout: Path) -> int:
     return 0
 
 
+def update_address(checkout: Path) -> int:
+    """Carry out `address` and return the exit status."""
+    from magnet_helpers.course import write_address
+    from magnet_helpers.coursework.assignments import read_assignments
+    from magnet_helpers.coursework.students import write_student_copies
+
+    folder = checkout / "notebooks" / "assignments"
+    try:
+        write_address(checkout)
+        write_student_copies(read_assignments(folder / "source"), folder)
+    except ValueError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argparse.ArgumentParser(prog="magnet_helpers", description=__doc__)
@@ -115,6 +131,9 @@ def main(arguments: list[str] | None = None) -> int:
     course.add_argument("--seed", type=int, help="default: MAGNET_SEED, else 0")
     commands.add_parser(
         "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"
+    )
+    commands.add_parser(
+        "address", help="write the repository's address (pyproject.toml) into the README and notebooks/*.ipynb"
     )
     again = commands.add_parser("reproduce", help="run the paper's protocol for several seeds and write a results file")
     again.add_argument("--parts", choices=PARTS, nargs="+", default=["grid"], help="default: grid (Tables 2 to 4)")
@@ -158,12 +177,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "course":
             run_course(checkout, budget=options.budget, dataset=options.dataset, seed=options.seed)
         else:
-            Course(checkout, FAST.name, "mnist", 0).run(checkout / "notebooks")
-            from magnet_helpers.coursework.assignments import read_assignments
-            from magnet_helpers.coursework.students import write_student_copies
-
-            folder = checkout / "notebooks" / "assignments"
-            write_student_copies(read_assignments(folder / "source"), folder)
+            if options.command == "notebooks":
+                Course(checkout, FAST.name, "mnist", 0).run(checkout / "notebooks")
+            return update_address(checkout)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130

@@ -18,12 +18,13 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 from magnet_helpers import lessons
+from magnet_helpers.address import repository, with_badges
 from magnet_helpers.artifacts import code_version, write_text
 from magnet_helpers.budget import get_budget
 from magnet_helpers.data import load_images
 from magnet_helpers.lab import get_seed
 from magnet_helpers.lessons import LESSONS, Lesson
-from magnet_helpers.notebooks import Kernel, LessonFailedError, build_notebook, execute, sources_digest
+from magnet_helpers.notebooks import Kernel, LessonFailedError, build_notebook, execute, renew, sources_digest
 from magnet_helpers.workspace import workspace
 
 STAMP = "magnet_lab"
@@ -176,6 +177,25 @@ class Course:
             return False
         made.pop("seconds", None)
         return made == self.stamp(notebook)
+
+
+def write_address(checkout: Path) -> None:
+    """Write the repository's address, as `pyproject.toml` has it, into the README and the executed notebooks.
+
+    Raises:
+        ValueError: if a notebook differs from its source in more than that.
+    """
+    readme = checkout / "README.md"
+    write_text(readme, with_badges(readme.read_text(encoding="utf-8"), repository()))
+    for lesson in LESSONS:
+        path = checkout / "notebooks" / f"{lesson.name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        try:
+            renew(notebook, build_notebook(checkout / "notebooks" / "source" / f"{lesson.name}.py"))
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}") from error
+        notebook.metadata[STAMP]["cells"] = sources_digest(notebook)
+        write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def write_figures(notebooks: list[Path], folder: Path) -> list[Path]:

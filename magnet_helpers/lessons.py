@@ -4,7 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from magnet_helpers.hosts import gpu_hint
 from magnet_helpers.lab import Lab
+from magnet_helpers.parallel import usable_cores
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,14 @@ class Lesson:
         title: as in its first line.
         minutes: what its own work takes on 2 CPU cores with each budget, run in order: rounded from a few runs on a
             shared machine; for the paper's budget projected from images per second, and never run.
+        gpu: the graphics processor that Colab starts it with; empty for a lesson that trains no network. Each of ours
+            trains at least the classifier where no other lesson has run before, and on Colab none has.
     """
 
     name: str
     title: str
     minutes: Mapping[str, float] = field(hash=False)
+    gpu: str = "T4"
 
     @property
     def duration(self) -> str:
@@ -66,7 +71,7 @@ def get_lesson(name: str) -> Lesson:
 
 
 def start_lesson(name: str) -> Lab:
-    """Say what this lesson will run with and how long it may take, and return its `Lab`.
+    """Say what this lesson will run with, how long it may take, and whether a GPU lies idle, and return its `Lab`.
 
     The environment variables `MAGNET_BUDGET`, `MAGNET_DATASET`, `MAGNET_SEED` and `MAGNET_DEVICE` choose.
     """
@@ -78,9 +83,12 @@ def start_lesson(name: str) -> Lab:
         + ("" if lab.budget.is_papers else ", smaller than the paper's: so are its results")
     )
     print(f"seed:    {lab.seed}")
-    print(f"device:  {lab.device}, {os.cpu_count()} CPU cores")
+    print(f"device:  {lab.device}, {usable_cores()} CPU cores")
     print(
         f"time:    {_in_words(lesson.minutes[lab.budget.name])} on 2 CPU cores, if the lessons before it have run; "
         "else their networks are trained too"
     )
+    hint = gpu_hint(lab.device, os.environ) if lesson.gpu else ""
+    if hint:
+        print(f"hint:    {hint}")
     return lab

@@ -23,7 +23,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
-from magnet_helpers.lessons import get_lesson
+from magnet_helpers.address import badges, install_lines, repository
+from magnet_helpers.lessons import Lesson, get_lesson
 
 CELL_TIMEOUT_SECONDS = 24 * 3600  # the paper's budget trains for hours in one cell
 KERNEL_TIMEOUT_SECONDS = 300
@@ -34,22 +35,62 @@ Report = Callable[[int, int, str], None]
 def build_notebook(source: Path) -> NotebookNode:
     """Return the unexecuted notebook of a lesson source; the same source gives the same bytes.
 
+    In the source, `{{badges}}` stands for the links to hosts of notebooks, `{{minutes}}` for how long the lesson takes,
+    and `# {{install}}` for the lines that install the package where it is not there.
+
     Raises:
         FileNotFoundError: if there is no such source.
     """
     notebook: NotebookNode = jupytext.read(source, fmt="py:percent")
-    lesson = get_lesson(source.stem)
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
+    lesson, address = get_lesson(source.stem), repository()
+    notebook.metadata = nbformat.from_dict(notebook_metadata(lesson))
+    texts = {
+        "{{badges}}": badges(address, lesson.name),
+        "{{minutes}}": lesson.duration,
+        "# {{install}}": install_lines(address),
+    }
     for index, cell in enumerate(notebook.cells):
         cell.id = f"{source.stem[:2]}-{index:03d}"
-        cell.source = cell.source.replace("{{minutes}}", lesson.duration)
+        for mark, text in texts.items():
+            cell.source = cell.source.replace(mark, text)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def notebook_metadata(lesson: Lesson) -> dict[str, Any]:
+    """Return the metadata of a lesson's notebook, and of its assignment's: the kernel, and the GPU to start with."""
+    said: dict[str, Any] = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    if lesson.gpu:  # Colab then starts with a GPU
+        said |= {"accelerator": "GPU", "colab": {"gpuType": lesson.gpu, "provenance": []}}
+    return said
+
+
+def renew(notebook: NotebookNode, built: NotebookNode) -> None:
+    """Give an executed notebook, in place, the first cells and the metadata of the one just built from its source.
+
+    These are its badges, the lines that install the package, and the GPU to start with. Nothing of that changes what
+    the notebook computed, so its outputs stay.
+
+    Raises:
+        ValueError: if anything else differs: then it has to be executed anew.
+    """
+    first_code = next(index for index, cell in enumerate(built.cells) if cell.cell_type == "code")
+    renewed = {0, first_code}
+
+    def rest(some: NotebookNode) -> list[tuple[str, str]]:
+        return [(cell.cell_type, cell.source) for index, cell in enumerate(some.cells) if index not in renewed]
+
+    if rest(notebook) != rest(built):
+        raise ValueError("its cells are not those of its source: run `make notebooks`")
+    for index in renewed:
+        notebook.cells[index].source = built.cells[index].source
+    for key in ("accelerator", "colab"):
+        notebook.metadata.pop(key, None)
+        if key in built.metadata:
+            notebook.metadata[key] = built.metadata[key]
 
 
 def sources_digest(notebook: NotebookNode) -> str:

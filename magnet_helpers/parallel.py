@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+import joblib
 import torch
 from tqdm import tqdm
 
@@ -25,11 +26,12 @@ STREAMS = 8
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+    """Return the number of cores that this process may use.
+
+    A container shows all cores of its machine and may use only some; Binder's has little memory besides, and each
+    training in a process of its own takes some.
+    """
+    return int(joblib.cpu_count())
 
 
 def _start_worker(parent: int) -> None:

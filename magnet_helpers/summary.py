@@ -27,9 +27,11 @@ def load_results(budget: str) -> Results:
         budget: `"fast"` or `"paper"`.
 
     Raises:
-        FileNotFoundError: if there is no such file, neither in the workspace nor beside the package.
+        FileNotFoundError: if there is no such file, neither in the workspace, nor in the checkout of this package, nor
+            in the installed package (which has a copy of the checkout's).
     """
-    folders = [folder / "results" for folder in (data_folder(), Path(__file__).parents[1] / "data")]
+    package = Path(__file__).parent
+    folders = [data_folder() / "results", package.parent / "data" / "results", package / "results"]
     paths = [folder / f"{budget}.csv" for folder in folders]
     for path in paths:
         if path.exists():

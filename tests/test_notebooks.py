@@ -5,10 +5,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from magnet_helpers.address import badges, install_lines, repository
 from magnet_helpers.budget import BUDGETS
 from magnet_helpers.course import STAMP
-from magnet_helpers.lessons import LESSONS, get_lesson
-from magnet_helpers.notebooks import _as_on_a_screen, build_notebook, sources_digest
+from magnet_helpers.lessons import LESSONS, Lesson, get_lesson
+from magnet_helpers.notebooks import _as_on_a_screen, _metadata, build_notebook, sources_digest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = [lesson.name for lesson in LESSONS]
@@ -85,7 +86,41 @@ def test_it_has_what_every_lesson_has(name):
     assert 3 <= count <= 5
     assert len(re.findall(r"^\d\. ", answers, flags=re.MULTILINE)) == count
     assert any("assert " in cell.source for cell in code_cells(notebook))
-    assert f'start_lesson("{name}")' in code_cells(notebook)[0].source
+
+
+def built(name: str) -> nbformat.NotebookNode:
+    return build_notebook(FOLDER / "source" / f"{name}.py")
+
+
+@pytest.mark.parametrize("made", [built, committed])
+@pytest.mark.parametrize("name", NAMES)
+def test_its_first_code_cell_is_that_of_every_lesson(name, made):
+    lines = f"""{install_lines(repository())}
+from magnet_helpers import start_lesson
+
+lab = start_lesson("{name}")"""
+    assert code_cells(made(name))[0].source == lines, "run `make address`"
+    assert len([line for line in lines.splitlines() if line]) <= 8
+    assert not [cell for cell in made(name).cells if "{{" in cell.source and "}}" in cell.source]
+
+
+@pytest.mark.parametrize("made", [built, committed])
+@pytest.mark.parametrize("name", NAMES)
+def test_its_badges_stand_below_its_title(name, made):
+    first, number = made(name).cells[0].source.split("\n"), name[:2]
+    assert first[0] == f"# {number} · {get_lesson(name).title}"
+    assert first[2] == badges(repository(), name), "run `make address`"
+
+
+@pytest.mark.parametrize("made", [built, committed])
+@pytest.mark.parametrize("name", NAMES)
+def test_colab_starts_it_with_a_gpu(name, made):
+    said = made(name).metadata
+    assert (said["accelerator"], said["colab"]) == ("GPU", {"gpuType": "T4", "provenance": []})
+
+
+def test_a_lesson_that_trains_nothing_takes_no_gpu():
+    assert not {"accelerator", "colab"} & set(_metadata(Lesson("00_x", "X", {}, gpu="")))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from joblib.externals.loky.backend import context
 
 from magnet_helpers import work
 from magnet_helpers.artifacts import Store
@@ -102,6 +103,12 @@ def test_the_first_failure_in_a_stream_is_raised(streams):
 
 def test_usable_cores():
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+
+
+def test_a_containers_share_of_its_machine_counts(monkeypatch):
+    """Docker and Kubernetes limit a container to a share of the time of all cores."""
+    monkeypatch.setattr(context, "_cpu_count_cgroup", lambda cores: 1)
+    assert usable_cores() == 1
 
 
 KILLED = """

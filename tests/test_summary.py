@@ -149,6 +149,13 @@ def test_results_are_found_beside_the_package_too(tmp_path, monkeypatch):
         load_results("fast")
 
 
+def test_results_are_found_in_the_installed_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(summary, "__file__", str(tmp_path / "site-packages" / "magnet_helpers" / "summary.py"))
+    write_rows(tmp_path / "site-packages" / "magnet_helpers" / "results" / "paper.csv", rows())
+    assert len(load_results("paper").rows) == len(rows())
+
+
 def test_several_seeds_are_drawn_as_a_band():
     values = [estimate(torch.tensor([[1.0, 0, 1, 1], [1, 1, 1, 1]])), estimate(torch.zeros(2, 4))]
     figure = plotting.plot_accuracy_curves([0.1, 0.2], {"a": values}, "note", x_name="x", bands=True)

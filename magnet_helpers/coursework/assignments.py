@@ -13,7 +13,9 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from magnet_helpers.address import badges, install_lines, repository
 from magnet_helpers.lessons import get_lesson
+from magnet_helpers.notebooks import notebook_metadata
 
 DIFFICULTIES = ("easy", "medium", "hard", "open")
 METADATA = "magnet_lab"  # the key of what we say about cells and notebooks
@@ -207,33 +209,30 @@ def read_assignment(path: Path) -> Assignment:
     notebook = _read_cells(path)
     tasks = _tasks(path, notebook)
     by_name = {task.name: task for task in tasks}
+    address = repository()
     notebook.cells = [cell for cell in notebook.cells if part_of(cell) != "rubric"]
     title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
     for index, cell in enumerate(notebook.cells):
         cell.id = f"a{path.stem[:2]}-{index:03d}"
         task = by_name.get(task_of(cell))
         cell.source = cell.source.replace("{{overview}}", _overview(tasks))
-        cell.source = cell.source.replace("# {{start}}", start_cell(path.stem))
+        cell.source = cell.source.replace("{{badges}}", badges(address, f"assignments/{path.stem}"))
+        cell.source = cell.source.replace("# {{start}}", start_cell(address, path.stem))
         if part_of(cell) == "task" and task is not None:
             heading, _, rest = cell.source.partition("\n")
             cell.source = f"{heading}\n\n{_in_words(task)}\n{rest}"
         name = _cell_name(cell)
         if name is not None:
             cell.metadata["nbgrader"] = nbformat.from_dict(_grader_metadata(cell, name, task))
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-            METADATA: {"assignment": path.stem},
-        }
-    )
+    said = {**notebook_metadata(get_lesson(path.stem)), METADATA: {"assignment": path.stem}}
+    notebook.metadata = nbformat.from_dict(said)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return Assignment(path.stem, title, notebook, tasks)
 
 
-def start_cell(name: str) -> str:
-    """Return the first cell's code."""
-    return f'from magnet_helpers import start_lesson\n\nlab = start_lesson("{get_lesson(name).name}")'
+def start_cell(address: str, name: str) -> str:
+    """Return the first cell's code: that of the lesson of the same name."""
+    return f'{install_lines(address)}\nfrom magnet_helpers import start_lesson\n\nlab = start_lesson("{name}")'
 
 
 def read_assignments(folder: Path) -> list[Assignment]:

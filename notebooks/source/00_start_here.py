@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 00 · Start here
 #
+# {{badges}}
+#
 # A neural network reads handwritten digits almost perfectly. Change each pixel a little, in the right direction, and it
 # reads nearly all of them wrongly. This course is about one defence: an autoencoder that cleans the image before the
 # network sees it. It follows the paper *Improving MagNet with Different Autoencoder Architectures* (Xiong, 2019), repeats
@@ -16,11 +18,12 @@
 # %% [markdown]
 # ## Set-up
 #
-# Every lesson begins with this call. It says what the numbers below will be made with. The *budget* decides how long networks
+# Every lesson begins with this cell. Where the course is not installed, it installs it. Its last line says what the numbers below will be made with. The *budget* decides how long networks
 # train, with which steps, and on how many images they are trained and tested. Only the budget called `paper` spends what the paper spent, so only its numbers may be compared with the
-# paper's. To change a setting, set `MAGNET_BUDGET`, `MAGNET_DATASET` or `MAGNET_SEED` before Jupyter starts.
+# paper's. To change a setting, set `MAGNET_BUDGET`, `MAGNET_DATASET` or `MAGNET_SEED` before Jupyter starts, or in a new cell above this one: `%env MAGNET_BUDGET=smoke`.
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("00_start_here")

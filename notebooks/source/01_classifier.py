@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 01 · The classifier
 #
+# {{badges}}
+#
 # Before we defend a network we must know it: what it sees, what it is made of, how sure we are of its accuracy.
 #
 # **You will learn** how the data are split, how the paper's classifier is built and trained, how to put an interval on an
@@ -11,6 +13,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("01_classifier")

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 02 · The vanilla autoencoder
 #
+# {{badges}}
+#
 # The first reformer is the plainest: a network that learns to return what it is shown.
 #
 # **You will learn** how an autoencoder is built and trained, what its code looks like, and why a good copy is a poor reformer.
@@ -10,6 +12,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("02_vanilla_autoencoder")

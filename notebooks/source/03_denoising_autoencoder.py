@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 03 · The denoising autoencoder
 #
+# {{badges}}
+#
 # A network that is shown noisy images and must return clean ones cannot copy. That one change makes it a much better reformer.
 #
 # **You will learn** what denoising training is, why "noise level 0.3" can mean two things, how the noise level trades clean
@@ -11,6 +13,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("03_denoising_autoencoder")

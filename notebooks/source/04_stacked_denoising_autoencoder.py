@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 04 · Stacked denoising autoencoders
 #
+# {{badges}}
+#
 # If one denoising autoencoder cleans an image, two in a row may clean it better. The paper says they do, in the grey box.
 #
 # **You will learn** how a stack is pretrained stage by stage and then trained as one network, what each stage does, and whether
@@ -11,6 +13,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("04_stacked_denoising_autoencoder")

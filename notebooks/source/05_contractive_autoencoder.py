@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 05 · The contractive autoencoder
 #
+# {{badges}}
+#
 # Noise teaches a network *by example* to ignore small changes. A contractive autoencoder is told so directly: a penalty keeps the
 # code from reacting to the image.
 #
@@ -12,6 +14,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("05_contractive_autoencoder")

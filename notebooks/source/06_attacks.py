@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 06 · Attacks
 #
+# {{badges}}
+#
 # So far the attack came from a helper. Now we take it apart, from the attacker's chair: what it uses, what it knows, and when its
 # failure means less than it seems.
 #
@@ -12,6 +14,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("06_attacks")

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 07 · The comparison
 #
+# {{badges}}
+#
 # All defences, all settings, beside the paper's Tables 2, 3 and 4.
 #
 # **You will learn** to read such a table with care: which differences are real, which numbers contradict the threat model, what one run per
@@ -11,6 +13,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("07_comparison")

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 08 · The whole MagNet: detectors
 #
+# {{badges}}
+#
 # The paper that this course follows keeps one half of MagNet: the reformer. The other half looks at an image first and may refuse to answer.
 #
 # **You will learn** to score how strange an image is, to choose a threshold with a known price, to read a ROC curve, and to count a defence
@@ -11,6 +13,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("08_magnet_detectors")

@@ -1,6 +1,8 @@
 # %% [markdown]
 # # 09 · Breaking MagNet
 #
+# {{badges}}
+#
 # Lesson 07 measured what the paper measured: one FGSM step. Lesson 08 completed the defence, against attackers who do not know it. Now we change
 # sides and attack the same defences as well as we can.
 #
@@ -11,6 +13,7 @@
 # {{minutes}}
 
 # %%
+# {{install}}
 from magnet_helpers import start_lesson
 
 lab = start_lesson("09_breaking_magnet")
