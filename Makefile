@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test test-hosts check lab notebooks address wheels format student grade bench clean
+.PHONY: help setup course test test-all test-hosts check lab notebooks address wheels format student grade bench clean
 
 help:  ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ test: $(READY)  ## unit tests, then every notebook under nbval
 
 test-hosts: $(READY)  ## every lesson alone in fresh environments, old, new and like Colab's (needs the network; an hour)
 	$(RUN) tests/hosts/run.py $(HOSTS)
+
+test-all: export OMP_NUM_THREADS = 1
+test-all: test  ## make test, and the tests that take long: the real autograder with every answer (half an hour)
+	$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist loadfile -m long
 
 check: $(READY)  ## format, lint and types
 	$(RUN) -m ruff format --check .

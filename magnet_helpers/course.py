@@ -31,9 +31,16 @@ STAMP = "magnet_lab"
 SECONDS_BETWEEN_LINES = 15.0
 
 
+def lesson_modules() -> list[str]:
+    """Return the names of all modules that a lesson may call: those in folders too, but not what grades coursework."""
+    root = Path(__file__).parent
+    paths = [path.relative_to(root).with_suffix("") for path in root.rglob("*.py")]
+    names = {".".join(part for part in path.parts if part != "__init__") for path in paths}
+    return sorted(name for name in names if name and not name.startswith(("__", "coursework")))
+
+
 def _package_version() -> str:
-    modules = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
-    return code_version(*(name for name in modules if not name.startswith("__")))
+    return code_version(*lesson_modules())
 
 
 class Progress:

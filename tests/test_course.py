@@ -12,7 +12,8 @@ import pytest
 
 from magnet_helpers import course
 from magnet_helpers.__main__ import main
-from magnet_helpers.course import Course, Progress, print_comparison, write_figures, write_site
+from magnet_helpers.artifacts import code_version
+from magnet_helpers.course import Course, Progress, lesson_modules, print_comparison, write_figures, write_site
 from magnet_helpers.lessons import LESSONS, Lesson
 from magnet_helpers.notebooks import WARM_UP
 
@@ -95,6 +96,13 @@ def test_what_is_there_is_not_run_again_and_what_changed_is(root, capsys):
     assert log(root)[2:] == ["01_b smoke digits 7"]
     Course(root, "smoke", "digits", 8).run(root / "out")
     assert log(root)[3:] == ["00_a smoke digits 8", "01_b smoke digits 8"]
+
+
+def test_a_lesson_is_run_again_when_any_module_that_it_may_call_changed():
+    modules = lesson_modules()
+    assert {"lab", "attacks", "attacks.gradient", "checks.verdict"} <= set(modules)
+    assert not [name for name in modules if "__" in name or name.startswith("coursework")]
+    assert len(code_version(*modules)) == 16
 
 
 def test_a_damaged_notebook_is_made_again(root):

@@ -270,14 +270,22 @@ def _leave_only_errors(cell: NotebookNode) -> None:
     cell.outputs = [output for output in cell.outputs if output.output_type == "error"]
 
 
-def _course(job: Job) -> tuple[CourseDirectory, Config]:
+def _course(course: Path, assignment: str, student_id: str) -> tuple[CourseDirectory, Config]:
     config = Config()
-    config.CourseDirectory.root = str(job.course)
-    config.CourseDirectory.db_url = database(job.course)
-    config.CourseDirectory.assignment_id = job.assignment
-    config.CourseDirectory.student_id = job.student_id
+    config.CourseDirectory.root = str(course)
+    config.CourseDirectory.db_url = database(course)
+    config.CourseDirectory.assignment_id = assignment
+    config.CourseDirectory.student_id = student_id
     config.HTMLExporter.sanitize_html = True  # a feedback page must not run what a student wrote into an output
     return CourseDirectory(config=config), config
+
+
+def write_feedback(course: Path, assignment: str, student_id: str) -> None:
+    """Have nbgrader write a student's feedback, with the marks and comments that stand in the gradebook now."""
+    directory, config = _course(course, assignment, student_id)
+    feedback = GenerateFeedback(coursedir=directory, config=config)
+    feedback.force = True
+    feedback.start()
 
 
 def find_nbgraders_tools() -> None:
@@ -294,16 +302,14 @@ def database(course: Path) -> str:
 
 def _run_nbgrader(job: Job, execute: ConfinedExecute) -> NotebookNode:
     """Let nbgrader grade what stands in its folder `submitted`, and return the executed notebook."""
-    directory, config = _course(job)
+    directory, config = _course(job.course, job.assignment, job.student_id)
     grader = Autograde(coursedir=directory, config=config)
     grader.force = True
     grader.sanitize_preprocessors = [DeduplicateIds, OverwriteKernelspec, OverwriteCells, CheckCellMetadata]
     clear = ClearMetadataPreprocessor(preserve_cell_metadata_mask={"nbgrader", "magnet_lab"})
     grader.autograde_preprocessors = [execute, IgnorePattern, clear, LimitOutput, SaveAutoGrades, CheckCellMetadata]
     grader.start()
-    feedback = GenerateFeedback(coursedir=directory, config=config)
-    feedback.force = True
-    feedback.start()
+    write_feedback(job.course, job.assignment, job.student_id)
     executed: NotebookNode = nbformat.read(
         job.course / "autograded" / job.student_id / job.assignment / f"{job.assignment}.ipynb", as_version=4
     )

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -24,7 +24,7 @@ from nbgrader.coursedir import CourseDirectory
 from tqdm import tqdm
 from traitlets.config import Config
 
-from magnet_helpers.artifacts import write_text
+from magnet_helpers.artifacts import write_json, write_text
 from magnet_helpers.coursework.assignments import Assignment, read_assignments
 from magnet_helpers.coursework.autograding import (
     SECONDS_TO_START,
@@ -34,6 +34,7 @@ from magnet_helpers.coursework.autograding import (
     database,
     find_nbgraders_tools,
     read_marks,
+    write_feedback,
 )
 from magnet_helpers.coursework.confinement import Limits, find_confinement
 from magnet_helpers.coursework.submissions import Submission, SubmissionError, find_submissions
@@ -159,7 +160,10 @@ class Batch:
         return self.course / "results" / submission.student_id / f"{submission.assignment}-{made_of}.json"
 
     def done(self) -> list[Graded]:
-        """Return what is graded already, with the marks that stand in the gradebook now."""
+        """Return what is graded already, with the marks that stand in the gradebook now.
+
+        Where a person gave marks since, the feedback is written anew.
+        """
         graded = []
         for submission in self.submissions:
             path = self._result_path(submission)
@@ -170,7 +174,10 @@ class Batch:
                 assignment = self.assignments[submission.assignment]
                 reasons = {name: marks.reason for name, marks in result.marks.items() if marks.reason}
                 marks = read_marks(self.course, assignment, submission.student_id, reasons)
-                result = Result(result.status, result.remarks, marks, result.seconds)
+                if marks != result.marks:
+                    write_feedback(self.course, submission.assignment, submission.student_id)
+                    result = replace(result, marks=marks)
+                    write_json(path, asdict(result))
             graded.append(Graded(submission, result))
         return graded
 

@@ -77,6 +77,12 @@ def test_the_shape_of_an_assignment(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_committed_copy_is_the_one_that_is_made_now(name):
+    there = (SOURCES.parent / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert there == nbformat.writes(student_copy(assignment(name))) + "\n", "run `make address`"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_students_copy_holds_no_solution(name):
     whole, copy = assignment(name).notebook, student_copy(assignment(name))
     nbformat.validate(copy)

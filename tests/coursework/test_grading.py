@@ -16,8 +16,10 @@ import nbformat
 import psutil
 import pytest
 from marks import ROOT, SOURCES, answers_of
+from nbgrader.api import Gradebook
 
 from magnet_helpers.coursework.assignments import Assignment, read_assignment
+from magnet_helpers.coursework.autograding import database
 from magnet_helpers.coursework.confinement import ConfinementError, Limits, Watch, find_confinement
 from magnet_helpers.coursework.grading import Batch, Graded, GradingError, write_grades
 from magnet_helpers.coursework.students import student_copy
@@ -192,6 +194,28 @@ def test_the_real_autograder_agrees_with_the_table(name, tmp_path):
             marks = of[student].result.marks[task]
             assert marks.points == (assignment(name).task(task).points if expected else 0), (student, task, marks)
             assert bool(marks.reason) != expected
+
+
+@needs_bubblewrap
+@pytest.mark.long
+def test_marks_given_by_hand_come_into_the_table_and_the_feedback(sources, tmp_path):
+    hand_in(tmp_path / "in", "ann", {})
+    path = tmp_path / "in" / "ann" / f"{NAME}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == "explain":
+            cell.source = "Because of the seeds."
+    nbformat.write(notebook, path)
+    assert points(graded(sources, tmp_path / "in")["ann"])["explain"] is None
+    with Gradebook(database(tmp_path / "grading")) as gradebook:
+        grade = gradebook.find_grade("explain", NAME, NAME, "ann")
+        grade.manual_score, grade.needs_manual_grade = 2, False
+        gradebook.find_comment("explain", NAME, NAME, "ann").manual_comment = "Which seeds?"
+        gradebook.db.commit()
+    again = graded(sources, tmp_path / "in")["ann"]
+    assert points(again)["explain"] == 2
+    page = (tmp_path / "grading" / "feedback" / "ann" / NAME / f"{NAME}.html").read_text(encoding="utf-8")
+    assert "Which seeds?" in page
 
 
 def test_without_confinement_nothing_is_graded_unless_one_says_so(sources, tmp_path, monkeypatch):
