@@ -441,7 +441,8 @@ def _slider(text: str, highest: float, step: float, value: float) -> Any:
 
 
 def _menu(text: str, options: Mapping[str, Any], value: Any) -> Any:
-    return widgets.Dropdown(options=list(options.items()), value=value, description=text, style=WIDE)
+    layout = {"width": "max-content"}  # else long names are cut
+    return widgets.Dropdown(options=list(options.items()), value=value, description=text, style=WIDE, layout=layout)
 
 
 def _reformer_menu(reformers: Sequence[Defense]) -> Any:
