@@ -216,9 +216,9 @@ pd.DataFrame(rows).T.style.set_caption(f"not fooled, %: rejected or right · {la
 # the threshold. Under the clean and the attacked images stand the detector's scores, and whether each one is rejected (with a frame) or has
 # passed. In the last row stands what the user gets: a right answer ✓, a wrong one ✗, or, crossed out, none. (A web page shows the first picture alone.)
 #
-# 1. Move ε up from 0. **Expect** three stages: right answers, a zone where some images are neither repaired nor rejected, and rejections. Does every detector reach
-#    the third stage?
-# 2. In that zone, pay more. **Expect** fewer wrong answers, and some right ones lost with them. Look at the clean row as well.
+# 1. Move ε from 0 to 0.3, with each detector. **Expect** right answers at first, and then, with the reconstruction error, rejections. **Ask**: what does the divergence do
+#    with a large ε, and why? (What is AE(x) taken for?)
+# 2. With the divergence and ε = 0.2, pay more. **Expect** fewer wrong answers, and some right ones lost with them. Look at the clean row as well.
 # 3. Take the reformer away. Where does it make a difference?
 
 # %%
