@@ -10,10 +10,10 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course test test-all test-hosts check lab notebooks address wheels format student grade bench clean
+.PHONY: help setup course test test-all test-browser test-hosts check lab notebooks address wheels format student grade bench clean
 
 help:  ## list what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits SEED=0; of make bench: DEVICE=cpu|cuda;"
 	@echo "  of make test-hosts: HOSTS='newest oldest colab'"
 
@@ -48,6 +48,15 @@ test-hosts: $(READY)  ## every lesson alone in fresh environments, old, new and 
 test-all: export OMP_NUM_THREADS = 1
 test-all: test  ## make test, and the tests that take long: the real autograder with every answer (half an hour)
 	$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist loadfile -m long
+
+test-browser: export OMP_NUM_THREADS = 1
+test-browser: $(VENV)/.browser  ## the panels in JupyterLab, in a real browser (on Debian: apt-get install chromium)
+	$(RUN) -m pytest -q -s tests/browser/test_panels_in_jupyterlab.py
+
+# By itself: what drives the browser is 165 MB, and only this one test needs it.
+$(VENV)/.browser: $(READY)
+	$(RUN) -m pip install --disable-pip-version-check --progress-bar off -q -c constraints.txt -e '.[browser]'
+	@touch $(VENV)/.browser
 
 check: $(READY)  ## format, lint and types
 	$(RUN) -m ruff format --check .

@@ -76,6 +76,16 @@ if TYPE_CHECKING:
         plot_scores,
         plot_rocs,
     )
+    from magnet_helpers.panels import (
+        Exploration,
+        Panel,
+        attack_panel,
+        detector_panel,
+        explore_attack,
+        explore_detector,
+        explore_noise,
+        noise_panel,
+    )
     from magnet_helpers.diagrams import plot_manifold, plot_workflow
     from magnet_helpers.tables import comparison_frame, show_table, write_comparison
     from magnet_helpers.attack_results import run_attacks, study
@@ -174,6 +184,14 @@ __all__ = [
     "plot_differences",
     "plot_scores",
     "plot_rocs",
+    "Exploration",
+    "Panel",
+    "attack_panel",
+    "detector_panel",
+    "explore_attack",
+    "explore_detector",
+    "explore_noise",
+    "noise_panel",
     "plot_manifold",
     "plot_workflow",
     "comparison_frame",
@@ -195,7 +213,7 @@ __all__ = [
     "variant_frame",
 ]
 
-_LATER = ("plotting", "diagrams", "tables", "attack_results", "attack_tables", "ledger", "summary")
+_LATER = ("plotting", "panels", "diagrams", "tables", "attack_results", "attack_tables", "ledger", "summary")
 
 
 def __getattr__(name: str) -> object:

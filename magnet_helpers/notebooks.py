@@ -29,6 +29,7 @@ from magnet_helpers.lessons import Lesson, get_lesson
 CELL_TIMEOUT_SECONDS = 24 * 3600  # the paper's budget trains for hours in one cell
 KERNEL_TIMEOUT_SECONDS = 300
 WARM_UP = "[__import__(f'magnet_helpers.{part}') for part in ('diagrams', 'tables')];"  # leaves no name behind
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 Report = Callable[[int, int, str], None]
 
 
@@ -163,7 +164,11 @@ def _as_on_a_screen(text: str) -> str:
 
 
 def _clean(notebook: NotebookNode) -> None:
-    """Take progress bars and times of execution out of a notebook's outputs and metadata."""
+    """Take progress bars, views of widgets and times of execution out of a notebook's outputs and metadata.
+
+    A view points to a widget in the kernel, which has ended: a reader would see an error in place of the picture that
+    stands beside it.
+    """
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type != "code":
@@ -174,6 +179,7 @@ def _clean(notebook: NotebookNode) -> None:
                 output.text = _as_on_a_screen(output.text)
                 if not output.text.strip():
                     continue
+            output.get("data", {}).pop(WIDGET_VIEW, None)
             kept.append(output)
         cell.outputs = kept
 
@@ -224,6 +230,7 @@ def execute(notebook: NotebookNode, kernel: Kernel, report: Report) -> float:
         timeout=CELL_TIMEOUT_SECONDS,
         startup_timeout=KERNEL_TIMEOUT_SECONDS,
         coalesce_streams=True,
+        store_widget_state=False,
     )
     try:
         client.execute(cleanup_kc=True)

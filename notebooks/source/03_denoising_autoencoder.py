@@ -108,6 +108,27 @@ show_figure(
 )
 
 # %% [markdown]
+# ## Move the noise yourself
+#
+# A *panel*: the slider sets σ, the menu chooses the reformer. The upper row is noisy, the lower one is reformed. Under each image
+# stands the classifier's answer: ✓ right, ✗ wrong, with a frame. The pattern z stays the same, so only σ changes. (A web page
+# shows the first picture alone.)
+#
+# 1. Move σ down to 0. **Expect** right answers in both rows: the classifier needs no help.
+# 2. Move it up to 1. **Expect** the upper row to fail first. In which range does the reformer make the difference?
+# 3. Stay where the reformer just succeeds, and choose one that was trained with less noise, or the vanilla one.
+#    **Expect** it to leave more of the noise, and to lose digits earlier.
+
+# %%
+from magnet_helpers import noise_panel
+
+noise_panel(lab, [VANILLA, *(denoising(noise_std) for noise_std in (0.1, 0.2, 0.3, 0.4))])
+
+# %% [markdown]
+# Without a panel, the same call for one setting: `explore_noise(lab, noise_std=0.8, reformer=VANILLA)`. Try σ far above the
+# noise of the training: the output is a clean digit, and sometimes the wrong one. A clean picture proves nothing.
+
+# %% [markdown]
 # ## From noise to attack
 #
 # FGSM's pattern is no noise: it has the same size everywhere, before clipping, and is chosen against the classifier. Training never showed it. Still it

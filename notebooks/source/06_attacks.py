@@ -160,6 +160,28 @@ show_figure(
 )
 
 # %% [markdown]
+# ## Be the attacker
+#
+# A panel: choose ε, what the attacker knows, and the reformer. The rows are clean, attacked and reformed, each with the answer that the
+# classifier gives to *that* image: ✓ right, ✗ wrong, with a frame. (A web page shows the first picture alone.)
+#
+# 1. Begin at ε = 0 and move it up, grey box. **Expect** the middle row to fail first, and the lower one later. From which ε on does
+#    the reformer not help any more?
+# 2. At ε = 0.3, change to the white box. **Expect** fewer right answers below. And in the middle row, where no reformer is? **Ask**
+#    yourself why before you look.
+# 3. Choose "no reformer". **Expect** the two attackers to be the same.
+
+# %%
+from magnet_helpers import NO_REFORMER, attack_panel
+
+attack_panel(lab, [NO_REFORMER, VANILLA, denoising(0.4)])
+
+# %% [markdown]
+# The white-box image is made for reformer and classifier together. Shown to the classifier alone, it may fool it *less* than the grey-box
+# image does. So an image is adversarial for one system, not by itself. Without a panel:
+# `explore_attack(lab, epsilon=0.3, knowledge="white box", reformer=VANILLA)`.
+
+# %% [markdown]
 # ## When a weak attack looks like a strong defence
 #
 # Two signs, and the package looks for both.

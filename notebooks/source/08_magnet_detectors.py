@@ -213,6 +213,26 @@ pd.DataFrame(rows).T.style.set_caption(f"not fooled, %: rejected or right · {la
 # DDN's and fails at ε = 0.3. Each covers the other's blind side.
 
 # %% [markdown]
+# ## Set the threshold yourself
+#
+# A panel with one detector and one reformer. Choose ε, and the *price*: the share of clean validation images that you are willing to reject. It sets
+# the threshold. Under the clean and the attacked images stand the detector's scores, and whether each one is rejected (with a frame) or has
+# passed. In the last row stands what the user gets: a right answer ✓, a wrong one ✗, or, crossed out, none. (A web page shows the first picture alone.)
+#
+# 1. Move ε from 0 to 0.3, with each detector. **Expect** right answers at first, and then, with the reconstruction error, rejections. **Ask**: what does the divergence do
+#    with a large ε, and why? (What is AE(x) taken for?)
+# 2. With the divergence and ε = 0.2, pay more. **Expect** fewer wrong answers, and some right ones lost with them. Look at the clean row as well.
+# 3. Take the reformer away. Where does it make a difference?
+
+# %%
+from magnet_helpers import NO_REFORMER, detector_panel
+
+detector_panel(lab, detectors=DETECTORS[1:3], reformers=[NO_REFORMER, MAGNETS_OWN[0]])
+
+# %% [markdown]
+# Without a panel: `explore_detector(lab, epsilon=0.03, false_positive_rate=0.01, detector=DETECTORS[1])`.
+
+# %% [markdown]
 # ## The strangest images
 #
 # The eight clean images with the largest score of one detector, and what the attacks make of eight others. **Ask**: which of them would you have rejected?

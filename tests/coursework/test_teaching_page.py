@@ -22,7 +22,7 @@ def test_its_table_agrees_with_lessons_and_assignments():
 def test_it_names_the_limits_that_hold():
     text = " ".join(PAGE.split())
     said = (
-        "{cell_seconds} seconds for a cell, {total_seconds} for all, {memory_mb:,} MB of memory, {output_kb} kB of output"
-        " for a cell, {processes} processes, {disk_mb} MB of disk"
+        "{cell_seconds} seconds for a cell, {total_seconds} for all, {memory_mb:,} MB of memory, {output_kb} kB of "
+        "output for a cell, {processes} processes, {disk_mb} MB of disk"
     )
     assert said.format(**vars(Limits())) in text
