@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import nbformat
@@ -236,7 +236,14 @@ def test_an_interrupted_batch_leaves_nothing_running_and_goes_on(sources, tmp_pa
     if shutil.which("bwrap") is None:
         command.append("--unconfined")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        # Where these tests run in the background, interruptions are ignored, and so they would be in here.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     results = tmp_path / "grading" / "results"
     while not list(results.glob("a/*.json")):
         assert process.poll() is None
