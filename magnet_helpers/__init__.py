@@ -60,7 +60,24 @@ from magnet_helpers.experiments import (
 )
 from magnet_helpers.paper import paper_number
 from magnet_helpers.robustness import check_up
-from magnet_helpers.checks import Verdict, check_count, check_cross_entropy, check_wilson_interval
+from magnet_helpers.checks import (
+    Verdict,
+    check_count,
+    check_cross_entropy,
+    check_wilson_interval,
+    check_relu_layer_penalty,
+    check_sigmoid_layer_penalty,
+    check_penalty_by_projections,
+    check_contractive_loss,
+    check_largest_change,
+    check_fgsm,
+    check_fgsm_predicted,
+    check_white_box_fgsm,
+    check_ledger_rule,
+    check_mean_with_interval,
+    check_paired_difference,
+    check_worst_case,
+)
 from magnet_helpers.threats import all_threats, confident_threats
 
 if TYPE_CHECKING:
@@ -174,6 +191,18 @@ __all__ = [
     "check_count",
     "check_cross_entropy",
     "check_wilson_interval",
+    "check_relu_layer_penalty",
+    "check_sigmoid_layer_penalty",
+    "check_penalty_by_projections",
+    "check_contractive_loss",
+    "check_largest_change",
+    "check_fgsm",
+    "check_fgsm_predicted",
+    "check_white_box_fgsm",
+    "check_ledger_rule",
+    "check_mean_with_interval",
+    "check_paired_difference",
+    "check_worst_case",
     "show_figure",
     "plot_image_grid",
     "plot_tiles",

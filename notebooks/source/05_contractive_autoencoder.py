@@ -223,20 +223,41 @@ assert all((each > 0).all() for each in norms)
 # %% [markdown]
 # ## Try it
 #
-# 1. A student computes `torch.autograd.grad(codes.sum(), x)` and squares it. What does that measure? Compare with the exact value.
-# 2. Multiply all pixels by 255. What happens to ‖J‖²_F, and which λ would mean the same?
-# 3. A network can lower ‖J‖ by making its codes tiny and its decoder's weights huge. Does that make it robust? What would you measure instead?
-# 4. The error here is summed over pixels. With the *mean* over pixels, which λ does the same as λ = 0.001?
+# 1. The paper's Table 1 says ReLU where its text says sigmoid. Write ‖∂h/∂x‖²_F for a layer h = relu(Wx + b) yourself, in the cell below,
+#    without a loop over the images. Run the cell: it says what is off.
+# 2. A student computes `torch.autograd.grad(codes.sum(), x)` and squares it. What does that measure? Compare with the exact value.
+# 3. Multiply all pixels by 255. What happens to ‖J‖²_F, and which λ would mean the same?
+# 4. A network can lower ‖J‖ by making its codes tiny and its decoder's weights huge. Does that make it robust? What would you measure instead?
+# 5. The error here is summed over pixels. With the *mean* over pixels, which λ does the same as λ = 0.001?
 #
-# <details><summary>Answers</summary>
+# <details><summary>Hint for 1</summary>
 #
-# 1. The norm of the *sum of the rows* of J. Rows of opposite sign cancel, so it is no measure of the whole matrix.
-# 2. J is divided by 255, its squared norm by 255². λ must be 255² times larger. (That is if the target stays in [0, 1]. If
-#    the target is multiplied too, the error grows by 255² as well.)
-# 3. No. Measure how far the *reconstruction* moves: the Jacobian of g∘f.
-# 4. 0.001 / 784 ≈ 1.3e-6.
+# J[j, i] is the slope of unit j times W[j, i]. How steep is ReLU left of 0, and right of it? What does h_j tell you about that?
 #
 # </details>
+# <details><summary>Answers</summary>
+#
+# 1. A unit that is on has the slope 1, one that is off has the slope 0. So the rows of W that belong to units above 0 count, and no others:
+#    `return (codes > 0).to(weight) @ weight.square().sum(dim=1)`. The codes enter only by being on or off. Their gradient is 0: this penalty
+#    is trained through W alone.
+# 2. The norm of the *sum of the rows* of J. Rows of opposite sign cancel, so it is no measure of the whole matrix.
+# 3. J is divided by 255, its squared norm by 255². λ must be 255² times larger. (That is if the target stays in [0, 1]. If
+#    the target is multiplied too, the error grows by 255² as well.)
+# 4. No. Measure how far the *reconstruction* moves: the Jacobian of g∘f.
+# 5. 0.001 / 784 ≈ 1.3e-6.
+#
+# </details>
+
+# %%
+from magnet_helpers import check_relu_layer_penalty
+
+
+def my_relu_layer_penalty(codes, weight):
+    """codes: (N, m), weight: (m, n). Return one number for each image."""
+    ...  # your lines
+
+
+check_relu_layer_penalty(my_relu_layer_penalty)
 
 # %% [markdown]
 # ## Summary

@@ -243,20 +243,41 @@ assert Accuracy(0, 10).interval[0] == 0
 # %% [markdown]
 # ## Try it
 #
-# 1. Take five steps of size 0.06 instead of one of 0.3 (clip to [0, 1] after each). This is I-FGSM. How do the white-box numbers change?
-# 2. The attacker has no reformer of yours, but trains one of her own: attack `ReformedClassifier(lab.reformer(denoising(0.3)), classifier)` and
+# 1. An attack that moves pixels by more than ε is not stronger, it cheats. Write `my_largest_change` in the cell below: for each image the largest
+#    change of a pixel (the L∞ norm of the change). Run the cell: it says what is off. Then measure `white` against `test.images`.
+# 2. Take five steps of size 0.06 instead of one of 0.3 (clip to [0, 1] after each). This is I-FGSM. How do the white-box numbers change?
+# 3. The attacker has no reformer of yours, but trains one of her own: attack `ReformedClassifier(lab.reformer(denoising(0.3)), classifier)` and
 #    evaluate on the one with 0.4. Is that nearer to grey or to white box?
-# 3. Replay: give the white-box attacker the choice, per image, between its own image and the grey-box one. What is the accuracy then?
-# 4. Why does FGSM change black background pixels only upwards?
+# 4. Replay: give the white-box attacker the choice, per image, between its own image and the grey-box one. What is the accuracy then?
+# 5. Why does FGSM change black background pixels only upwards?
 #
-# <details><summary>Answers</summary>
+# <details><summary>Hint for 1</summary>
 #
-# 1. They fall, often far. One step follows the slope at the clean image only.
-# 2. Compare with both numbers above. The nearer it is to the white box, the more alike the gradients of two separately trained reformers are.
-# 3. Count images that survive *both*. It cannot be higher, and it is the honest white-box number of these two attacks.
-# 4. They would have to become less than 0, and are clipped.
+# Changes go up and down; both count. To take the largest over all dimensions but the first, flatten the others into one, or name several
+# dimensions at once.
 #
 # </details>
+# <details><summary>Answers</summary>
+#
+# 1. `return (adversarial - images).abs().flatten(start_dim=1).amax(dim=1)`. For `white` it is 0.3 up to rounding, for every image with a pixel that
+#    could go the whole way.
+# 2. They fall, often far. One step follows the slope at the clean image only.
+# 3. Compare with both numbers above. The nearer it is to the white box, the more alike the gradients of two separately trained reformers are.
+# 4. Count images that survive *both*. It cannot be higher, and it is the honest white-box number of these two attacks.
+# 5. They would have to become less than 0, and are clipped.
+#
+# </details>
+
+# %%
+from magnet_helpers import check_largest_change
+
+
+def my_largest_change(images, adversarial):
+    """Both: (N, 1, 28, 28). Return one number for each image."""
+    ...  # your lines
+
+
+check_largest_change(my_largest_change)
 
 # %% [markdown]
 # ## Summary

@@ -522,20 +522,39 @@ assert gains[denoising(0.4)].value > third.value
 # %% [markdown]
 # ## Try it
 #
-# 1. Which rows of Table 4 have the white box above the grey box, here and in the paper? What must be true of the attack?
-# 2. For each such row compute the accuracy on images that survive *both* attacks. Which defences keep their place?
-# 3. The ledger calls some claims undecided. How many seeds would it take, roughly, if the spread stays as it is?
-# 4. Which of the project's verdicts would your own run, taken alone, have got wrong?
+# 1. Write the rule of the ledger yourself, in the cell below: an interval and a threshold give `"holds"`, `"does not hold"` or `"undecided"`.
+#    Run the cell: it says what is off.
+# 2. Which rows of Table 4 have the white box above the grey box, here and in the paper? What must be true of the attack?
+# 3. For each such row compute the accuracy on images that survive *both* attacks. Which defences keep their place?
+# 4. The ledger calls some claims undecided. How many seeds would it take, roughly, if the spread stays as it is?
+# 5. Which of the project's verdicts would your own run, taken alone, have got wrong?
 #
-# <details><summary>Answers</summary>
+# <details><summary>Hint for 1</summary>
 #
-# 1. The list under the table names ours. In the paper: vanilla AE and DAE 0.3. One FGSM step through the reformer is too weak, or its gradient is masked.
-# 2. With `report = lab.report(VANILLA)`: `((report.grey_box == report.labels) & (report.white_box == report.labels)).float().mean()`. It cannot be above either box.
-# 3. The half-width is t·s/√seeds. With many seeds, half the width takes four times as many. From three seeds on, t falls as well, from 4.3 to 2.6 at six: a half-width of
-#    twice the difference needs about six seeds. A difference near zero needs more than anyone has.
-# 4. Compare `paired` with the ledger. What misleads is not a small difference but one that changes from seed to seed, as with the contractive rows.
+# Where must the *whole* interval lie? Which of its two ends tells you that it lies above the threshold?
 #
 # </details>
+# <details><summary>Answers</summary>
+#
+# 1. `if low > threshold: return "holds"`, `if high < threshold: return "does not hold"`, `return "undecided"`. The mean is not needed.
+# 2. The list under the table names ours. In the paper: vanilla AE and DAE 0.3. One FGSM step through the reformer is too weak, or its gradient is masked.
+# 3. With `report = lab.report(VANILLA)`: `((report.grey_box == report.labels) & (report.white_box == report.labels)).float().mean()`. It cannot be above either box.
+# 4. The half-width is t·s/√seeds. With many seeds, half the width takes four times as many. From three seeds on, t falls as well, from 4.3 to 2.6 at six: a half-width of
+#    twice the difference needs about six seeds. A difference near zero needs more than anyone has.
+# 5. Compare `paired` with the ledger. What misleads is not a small difference but one that changes from seed to seed, as with the contractive rows.
+#
+# </details>
+
+# %%
+from magnet_helpers import check_ledger_rule
+
+
+def my_ledger_rule(low, high, threshold):
+    """Return "holds", "does not hold" or "undecided" for an interval from low to high."""
+    ...  # your lines
+
+
+check_ledger_rule(my_ledger_rule)
 
 # %% [markdown]
 # ## Summary

@@ -1,0 +1,193 @@
+"""Checks for lesson 06: the size of a change, and FGSM in its grey-box and white-box forms."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from magnet_helpers.checks.verdict import Verdict, attempt, check, off
+
+EPSILON = 0.2
+
+
+def check_largest_change(largest_change: Callable[..., object]) -> Verdict:
+    """Check `largest_change(images (N, …), adversarial (N, …)) → the largest change of a pixel`, shape (N,)."""
+    generator = torch.Generator().manual_seed(60)
+    images = torch.rand(4, 1, 3, 3, generator=generator)
+    changes = 0.2 * torch.rand(4, 1, 3, 3, generator=generator) - 0.15
+    sizes = changes.abs().flatten(start_dim=1)
+    mistakes = {
+        "a change downwards is a change too": changes.flatten(start_dim=1).amax(dim=1),
+        "it is one number for all images; wanted is one for each": sizes.max(),
+        "this is the mean change of an image's pixels; wanted is the largest": sizes.mean(dim=1),
+        "this is the Euclidean length of the change; wanted is the largest pixel of it": sizes.norm(dim=1),
+    }
+    return check(
+        largest_change,
+        [((images, images + changes), sizes.amax(dim=1), mistakes)],
+        success="the largest change of each image agrees",
+    )
+
+
+def _network(seed: int) -> tuple[nn.Module, nn.Module, Tensor]:
+    """Return a tiny reformer, a tiny classifier and images; the first pixel means nothing to either network."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        first = nn.Linear(16, 8)
+        reformer = nn.Sequential(
+            nn.Flatten(), first, nn.Tanh(), nn.Linear(8, 16), nn.Sigmoid(), nn.Unflatten(1, (1, 4, 4))
+        )
+        second = nn.Linear(16, 12)
+        classifier = nn.Sequential(nn.Flatten(), second, nn.Tanh(), nn.Linear(12, 10))
+        with torch.no_grad():
+            for parameter in (*reformer.parameters(), *classifier.parameters()):
+                parameter.mul_(3)
+            first.weight[:, 0] = 0
+            second.weight[:, 0] = 0
+        images = torch.rand(6, 1, 4, 4)
+        images[:, :, 1] = torch.tensor([0.0, 1.0, 0.05, 0.95])
+    return reformer, classifier, images
+
+
+def _gradient(network: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    """Return ∂loss/∂x of each image, the loss summed over the images."""
+    images = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(network(images), labels, reduction="sum"), images)
+    return gradient
+
+
+def _step(images: Tensor, gradient: Tensor) -> Tensor:
+    return (images + EPSILON * gradient.sign()).clamp(0, 1)
+
+
+def _mistakes(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, object]:
+    """Return hint → images for what goes wrong in every form of FGSM."""
+    gradient = _gradient(network, images, labels)
+    signs = gradient.sign()
+    of_probabilities = _gradient(lambda x: network(x).softmax(dim=1), images, labels)
+    with torch.enable_grad():
+        x = images.clone().requires_grad_()
+        (of_logit,) = torch.autograd.grad(network(x).gather(1, labels[:, None]).sum(), x)
+    return {
+        "the step goes downhill: it makes the loss smaller": (images - EPSILON * signs).clamp(0, 1),
+        "the gradient's own size decides here; in FGSM every pixel moves by ε": (images + EPSILON * gradient).clamp(
+            0, 1
+        ),
+        "the size of the mean loss's gradient decides here; in FGSM every pixel moves by ε": (
+            images + EPSILON * gradient / len(images)
+        ).clamp(0, 1),
+        "the result leaves the range of pixels": images + EPSILON * signs,
+        "the range of pixels is another one": (images + EPSILON * signs).clamp(-1, 1),
+        "this is the change; wanted is the changed image": EPSILON * signs,
+        "a pixel without influence has moved: what is the sign of 0?": (
+            images + torch.where(gradient > 0, EPSILON, -EPSILON)
+        ).clamp(0, 1),
+        "a softmax comes before the loss; cross entropy wants the logits": _step(images, of_probabilities),
+        "the gradient is that of one logit; wanted is that of the loss": _step(images, -of_logit),
+    }
+
+
+def _leaves_no_trace(
+    attack: Callable[..., object], networks: Sequence[nn.Module], images: Tensor, *others: object
+) -> Verdict:
+    """Return whether networks and images are afterwards as they were, and the result is plain numbers."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    images = images.clone()
+    answer = attempt(lambda: attack(*networks, images, *others))
+    has_gradients = any(parameter.grad is not None for parameter in parameters)
+    is_frozen = not all(parameter.requires_grad for parameter in parameters)
+    if isinstance(answer, Verdict):
+        return answer
+    if has_gradients:
+        return off(
+            "the images are right, but gradients stay on the network's weights: a training would go on from them"
+        )
+    if is_frozen:
+        return off("the images are right, but the network's weights take no gradients afterwards")
+    if images.requires_grad:
+        return off("the images are right, but those that came in require gradients afterwards")
+    if isinstance(answer, Tensor) and answer.requires_grad:
+        return off("the images are right, but they still hang on the computation that they came from")
+    return Verdict(True, "nothing is left behind")
+
+
+def check_fgsm(fgsm: Callable[..., object]) -> Verdict:
+    """Check `fgsm(network, images (N, 1, H, W), labels (N,), epsilon) → adversarial images`, a step on these labels.
+
+    Network and images must be afterwards as they were.
+    """
+    _, network, images = _network(61)
+    answers = network(images).argmax(dim=1)
+    labels = (answers + torch.tensor([0, 1, 2, 3, 0, 5])) % 10
+    mistakes = _mistakes(network, images, labels) | {
+        "these are the network's own answers; here the labels are given": _step(
+            images, _gradient(network, images, answers)
+        )
+    }
+    right, success = _step(images, _gradient(network, images, labels)), "one step uphill, within ε and within [0, 1]"
+    verdict = check(fgsm, [((network, images, labels, EPSILON), right, mistakes)], success=success)
+    verdict = verdict and _leaves_no_trace(fgsm, [network], images, labels, EPSILON)
+    return Verdict(True, success) if verdict else verdict
+
+
+def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Verdict:
+    """Check `fgsm_predicted(network, images (N, 1, H, W), epsilon) → adversarial images`, on the network's own answers.
+
+    Network and images must be afterwards as they were.
+    """
+    _, network, images = _network(62)
+    logits = network(images)
+    answers, least = logits.argmax(dim=1), logits.argmin(dim=1)
+    x = images.clone().requires_grad_()
+    probabilities = network(x).softmax(dim=1)
+    (moving,) = torch.autograd.grad(F.cross_entropy(network(x), probabilities, reduction="sum"), x)
+    mistakes = _mistakes(network, images, answers) | {
+        "the step goes away from the *least* likely answer": _step(images, _gradient(network, images, least)),
+        "the label of an image is the largest logit of its own row": _step(
+            images, _gradient(network, images, logits.argmax(dim=0)[: len(images)])
+        ),
+        "the target is the network's probabilities; wanted is its answer, one digit": _step(images, moving),
+    }
+    right, success = _step(images, _gradient(network, images, answers)), "one step away from the network's own answers"
+    verdict = check(fgsm_predicted, [((network, images, EPSILON), right, mistakes)], success=success)
+    verdict = verdict and _leaves_no_trace(fgsm_predicted, [network], images, EPSILON)
+    return Verdict(True, success) if verdict else verdict
+
+
+def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Verdict:
+    """Check `white_box_fgsm(reformer, classifier, images (N, 1, H, W), epsilon) → adversarial images`.
+
+    One step on reformer and classifier as one network and on its own answers. Networks and images must be afterwards
+    as they were.
+    """
+    reformer, classifier, images = _network(63)
+    both = nn.Sequential(reformer, classifier)
+    answers, of_classifier = both(images).argmax(dim=1), classifier(images).argmax(dim=1)
+    reformed = reformer(images).detach()
+    at_reformed = _gradient(classifier, reformed, answers)
+    gradient = _gradient(both, images, answers)
+    mistakes = _mistakes(both, images, answers) | {
+        "this is the grey box: the attacker does not know the reformer": _step(
+            images, _gradient(classifier, images, of_classifier)
+        ),
+        "the gradient still stops at the reformed image; how does that change with the image?": _step(
+            images, at_reformed
+        ),
+        "step and gradient begin at the reformed image: the attacker changes what goes *into* the reformer": _step(
+            reformed, at_reformed
+        ),
+        "the step begins at the reformed image: the attacker changes what goes *into* the reformer": _step(
+            reformed, gradient
+        ),
+        "this is what the reformer makes of it; wanted is what the attacker hands in": reformer(
+            _step(images, gradient)
+        ),
+        "the labels are the answers of the classifier alone; the attacked network has answers of its own": _step(
+            images, _gradient(both, images, of_classifier)
+        ),
+    }
+    right, success = _step(images, gradient), "the gradient goes through the reformer"
+    verdict = check(white_box_fgsm, [((reformer, classifier, images, EPSILON), right, mistakes)], success=success)
+    verdict = verdict and _leaves_no_trace(white_box_fgsm, [reformer, classifier], images, EPSILON)
+    return Verdict(True, success) if verdict else verdict
