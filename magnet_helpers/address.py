@@ -12,15 +12,16 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 BRANCH = "main"
 
 # The host's torch and numpy are given to pip as exact requirements: it can then neither replace them nor take long to
-# find out. Everything else it leaves alone where the package's lower bounds allow.
+# find out. Everything else it leaves alone where the package's lower bounds allow. The question is whether pip knows
+# the package, not whether its folder is there: uninstalled, it leaves one behind, with numba's compiled loops in it.
 INSTALL = """\
 import os
-from importlib import metadata, util
+from importlib.metadata import distributions, version
 
-if not util.find_spec("magnet_helpers"):  # as on Colab and Kaggle: install it, and keep the torch and numpy of the host
-    kept = " ".join(f"{name}=={metadata.version(name)}" for name in ("torch", "numpy") if util.find_spec(name))
+if not any(distributions(name="magnet-lab")):  # as on Colab and Kaggle: install it, keep the host's torch and numpy
+    kept = " ".join(f"{name}=={version(name)}" for name in ("torch", "numpy") if any(distributions(name=name)))
     %pip install -q {os.environ.get("MAGNET_SOURCE", "git+REPOSITORY")} {kept}
-    assert util.find_spec("magnet_helpers"), "pip could not install the course (see above): on Kaggle switch on \
+    assert any(distributions(name="magnet-lab")), "pip could not install the course (see above): on Kaggle switch on \
 Settings > Internet; else see REPOSITORY#hosts"
 """
 

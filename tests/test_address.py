@@ -1,5 +1,5 @@
 import re
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -86,17 +86,14 @@ def test_a_notebook_that_differs_in_more_has_to_be_executed():
 # ---- the first cell, in IPython, with pip replaced
 
 
-def run_first_cell(monkeypatch, there: bool, pip=lambda line: None) -> tuple[list[str], BaseException | None]:
+def run_first_cell(
+    monkeypatch, there: bool, missing: frozenset[str] = frozenset()
+) -> tuple[list[str], BaseException | None]:
     shell, asked = InteractiveShell(), []
-
-    def fake_pip(line):
-        asked.append(line)
-        pip(line)
-
-    shell.register_magic_function(fake_pip, magic_name="pip")
-    find = util.find_spec
-    hidden = {"magnet_helpers"} if not there else set()
-    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name in hidden else find(name, *rest))
+    shell.register_magic_function(asked.append, magic_name="pip")
+    hidden = missing | (set() if there else {"magnet-lab"})
+    find = metadata.distributions
+    monkeypatch.setattr(metadata, "distributions", lambda name: [] if name in hidden else find(name=name))
     return asked, shell.run_cell(install_lines(OTHER), silent=True).error_in_exec
 
 
@@ -112,9 +109,7 @@ def test_torch_and_numpy_are_what_pip_must_keep(monkeypatch):
 
 
 def test_a_host_without_torch_gets_one(monkeypatch):
-    find = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "torch" else find(name, *rest))
-    (line,), _ = run_first_cell(monkeypatch, there=False)
+    (line,), _ = run_first_cell(monkeypatch, there=False, missing=frozenset({"torch"}))
     assert "torch" not in line
     assert f"numpy=={metadata.version('numpy')}" in line
 

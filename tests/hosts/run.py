@@ -101,17 +101,17 @@ class Host:
     def install(self) -> None:
         """Make the environment, or use the one that is there; that of `colab` has everything but the package."""
         if self.python.exists():
-            self.pip("install", "-q", "--no-deps", "--force-reinstall", self.wheel)
+            self.pip("install", "-q", "--no-compile", "--no-deps", "--force-reinstall", self.wheel)
             return
         venv.create(self.folder / "environment", with_pip=True)
         match self.name:
             case "newest":
                 torch = re.search(r"^torch==.*$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
-                self.pip("install", "-q", torch[0], self.wheel, *RUNNER)
+                self.pip("install", "-q", "--no-compile", torch[0], self.wheel, *RUNNER)
             case "oldest":
-                self.pip("install", "-q", "-c", ROOT / "constraints-oldest.txt", self.wheel, *RUNNER)
+                self.pip("install", "-q", "--no-compile", "-c", ROOT / "constraints-oldest.txt", self.wheel, *RUNNER)
             case "colab":
-                self.pip("install", "-q", "-r", ROOT / "constraints-colab.txt", *RUNNER)
+                self.pip("install", "-q", "--no-compile", "-r", ROOT / "constraints-colab.txt", *RUNNER)
 
     def installed(self) -> dict[str, list[object]]:
         """Return the version and the list of files of every package, of torch and numpy also when each was written."""
