@@ -72,7 +72,7 @@ def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, unto
     """Run an assignment in this process, with other answers to some tasks, or with none to any."""
     namespace: dict[str, object] = {"__name__": "__main__"}
     passed, reasons, verdicts = {}, {}, {}
-    stubs = {cell.id: cell.source for cell in student_copy(assignment).cells}
+    stubs = {cell.id: cell.source for cell in student_copy(assignment).cells} if untouched else {}
     task = ""
     for cell in graded_cells(assignment.notebook):
         source, part = cell.source, part_of(cell)

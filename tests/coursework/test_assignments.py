@@ -49,6 +49,8 @@ def test_an_answer_gets_the_marks_that_it_deserves(answer: Answer):
     outcome = grade(assignment(answer.assignment), {answer.task: answer.code})
     assert outcome.passed[answer.task] == answer.right, outcome.reasons.get(answer.task)
     assert outcome.verdicts[answer.task].right == answer.right, outcome.verdicts[answer.task]
+    # An answer replaces the whole cell: one that lost an import would be wrong for that reason alone.
+    assert "NameError" not in outcome.reasons.get(answer.task, "")
 
 
 @pytest.mark.parametrize("name", NAMES)

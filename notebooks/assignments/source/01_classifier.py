@@ -173,7 +173,7 @@ print(lab.note)
 # *How many training images does the classifier need?* Or ask a question of your own about the classifier. Say what you expect and why, before you measure.
 # Measure with at least three seeds. Draw one figure with labelled axes and intervals. Say what you found, also if it is not what you expected.
 #
-# A training is one call: `fit(ConvClassifier(), ClassificationLoss(), lab.data.train[:1000], lab.data.validation, TrainingConfig(epochs=2, seed=0))`.
+# A training is one call: `fit(ConvClassifier(), ClassificationLoss(), lab.data.train.first(1000), lab.data.validation, TrainingConfig(epochs=2, seed=0))`.
 
 # %%
 # Your code: as many cells as you like, below this one.
