@@ -60,7 +60,25 @@ from magnet_helpers.experiments import (
 )
 from magnet_helpers.paper import paper_number
 from magnet_helpers.robustness import check_up
-from magnet_helpers.checks import Verdict, check_count, check_cross_entropy, check_wilson_interval
+from magnet_helpers.checks import (
+    Verdict,
+    check_largest_change,
+    check_count,
+    check_cross_entropy,
+    check_wilson_interval,
+    check_pixel_error,
+    check_reconstruction_error,
+    check_encoder_size,
+    check_linear_reconstructions,
+    check_sign_noise,
+    check_corrupt,
+    check_denoising_loss,
+    check_spread,
+    check_repeated,
+    check_after_each_stage,
+    check_stage_images,
+    check_joint_step,
+)
 from magnet_helpers.threats import all_threats, confident_threats
 
 if TYPE_CHECKING:
@@ -161,9 +179,22 @@ __all__ = [
     "all_threats",
     "confident_threats",
     "Verdict",
+    "check_largest_change",
     "check_count",
     "check_cross_entropy",
     "check_wilson_interval",
+    "check_pixel_error",
+    "check_reconstruction_error",
+    "check_encoder_size",
+    "check_linear_reconstructions",
+    "check_sign_noise",
+    "check_corrupt",
+    "check_denoising_loss",
+    "check_spread",
+    "check_repeated",
+    "check_after_each_stage",
+    "check_stage_images",
+    "check_joint_step",
     "show_figure",
     "plot_image_grid",
     "plot_tiles",

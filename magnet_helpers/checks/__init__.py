@@ -4,11 +4,33 @@ One file for each subject, in the order of the lessons. `verdict` compares.
 """
 
 from magnet_helpers.checks.accuracy import check_count, check_cross_entropy, check_wilson_interval
+from magnet_helpers.checks.change import check_largest_change
+from magnet_helpers.checks.noise import check_corrupt, check_denoising_loss, check_sign_noise, check_spread
+from magnet_helpers.checks.reconstruction import (
+    check_encoder_size,
+    check_linear_reconstructions,
+    check_pixel_error,
+    check_reconstruction_error,
+)
+from magnet_helpers.checks.stacks import check_after_each_stage, check_joint_step, check_repeated, check_stage_images
 from magnet_helpers.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",
+    "check_after_each_stage",
+    "check_corrupt",
     "check_count",
     "check_cross_entropy",
+    "check_denoising_loss",
+    "check_encoder_size",
+    "check_joint_step",
+    "check_largest_change",
+    "check_linear_reconstructions",
+    "check_pixel_error",
+    "check_reconstruction_error",
+    "check_repeated",
+    "check_sign_noise",
+    "check_spread",
+    "check_stage_images",
     "check_wilson_interval",
 ]
