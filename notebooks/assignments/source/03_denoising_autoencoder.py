@@ -70,7 +70,7 @@ for shape in ((28, 1, 28, 28), (1, 1, 28, 28), (9, 1, 28, 28), (3, 1, 3, 5)):
 # ## The denoising loss
 #
 # Return the loss of one batch, as a tensor with no dimensions: the squared error ‖x − g(f(x̃))‖² of each image, summed over its pixels, and then the
-# mean over the images. x̃ = clip(x + σz, 0, 1) with one level σ, `noise_std`, for all images, and z given. `network` maps images to images. Its
+# mean over the images. x̃ = clip(x + σz, 0, 1) with one level σ, `noise_std`, for all images, and z given. `network` is the whole autoencoder, g(f(·)). Its
 # weights will be trained with your loss, so the gradient must reach them. Take no training step, and do not use the package's own loss.
 
 
@@ -179,7 +179,7 @@ for n, share in ((40, 1.0), (12, 0.3), (2, 1.7), (25, 0.004), (30, 0.0)):
 # the standard deviation and the mean of the change x̃ − x, after clipping, over all pixels.
 #
 # 1. Why is the change's standard deviation smaller than σ, and why is its mean not 0?
-# 2. Someone gives you the clean and the noisy images of a paper, and says "level 0.4". How do you find out which reading was used, without a program?
+# 2. Someone gives you the clean and the noisy images of a paper, and says "level 0.4". How do you find out which reading was used, without the program?
 # 3. Is a table whose rows are called "variance 0.1 to 0.5" wrong if its program used standard deviations? What changes, and what does not?
 #
 # Answer in five to ten sentences, with numbers from the output.
@@ -220,14 +220,11 @@ print(f"pixels that are exactly black: {(lab.test.images == 0).float().mean():.0
 # A loss is any function with the arguments below, and a training is one call:
 # `fit(network, masking_loss, lab.data.train.first(5000), lab.data.validation.first(500), TrainingConfig(epochs=3, learning_rate=5e-3, schedule="linear", batch_size=32, seed=0))`.
 # Grey-box accuracy is `evaluate_accuracy(ReformedClassifier(network, lab.classifier()), LabeledImages(lab.attacked(), lab.test.labels))`.
+# All these names come from `magnet_helpers`.
 
 # %%
 import torch
-from magnet_helpers import (
-    ConvAutoencoder,
-    initial_weights_from,
-    squared_error,
-)
+from magnet_helpers import ConvAutoencoder, initial_weights_from, squared_error
 
 with initial_weights_from(0):
     network = ConvAutoencoder()
