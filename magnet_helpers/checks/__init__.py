@@ -4,6 +4,7 @@ One file for each subject, in the order of the lessons. `verdict` compares.
 """
 
 from magnet_helpers.checks.accuracy import check_count, check_cross_entropy, check_wilson_interval
+from magnet_helpers.checks.change import check_largest_change
 from magnet_helpers.checks.comparisons import (
     check_ledger_rule,
     check_mean_with_interval,
@@ -19,25 +20,46 @@ from magnet_helpers.checks.contraction import (
 from magnet_helpers.checks.gradient_attacks import (
     check_fgsm,
     check_fgsm_predicted,
-    check_largest_change,
+    check_targeted_step,
     check_white_box_fgsm,
 )
+from magnet_helpers.checks.noise import check_corrupt, check_denoising_loss, check_sign_noise, check_spread
+from magnet_helpers.checks.reconstruction import (
+    check_encoder_size,
+    check_linear_reconstructions,
+    check_pixel_error,
+    check_reconstruction_error,
+)
+from magnet_helpers.checks.stacks import check_after_each_stage, check_joint_step, check_repeated, check_stage_images
 from magnet_helpers.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",
+    "check_after_each_stage",
     "check_contractive_loss",
+    "check_corrupt",
     "check_count",
     "check_cross_entropy",
+    "check_denoising_loss",
+    "check_encoder_size",
     "check_fgsm",
     "check_fgsm_predicted",
+    "check_joint_step",
     "check_largest_change",
     "check_ledger_rule",
+    "check_linear_reconstructions",
     "check_mean_with_interval",
     "check_paired_difference",
     "check_penalty_by_projections",
+    "check_pixel_error",
+    "check_reconstruction_error",
     "check_relu_layer_penalty",
+    "check_repeated",
     "check_sigmoid_layer_penalty",
+    "check_sign_noise",
+    "check_spread",
+    "check_stage_images",
+    "check_targeted_step",
     "check_white_box_fgsm",
     "check_wilson_interval",
     "check_worst_case",

@@ -11,25 +11,6 @@ from magnet_helpers.checks.verdict import Verdict, attempt, check, off
 EPSILON = 0.2
 
 
-def check_largest_change(largest_change: Callable[..., object]) -> Verdict:
-    """Check `largest_change(images (N, …), adversarial (N, …)) → the largest change of a pixel`, shape (N,)."""
-    generator = torch.Generator().manual_seed(60)
-    images = torch.rand(4, 1, 3, 3, generator=generator)
-    changes = 0.2 * torch.rand(4, 1, 3, 3, generator=generator) - 0.15
-    sizes = changes.abs().flatten(start_dim=1)
-    mistakes = {
-        "a change downwards is a change too": changes.flatten(start_dim=1).amax(dim=1),
-        "it is one number for all images; wanted is one for each": sizes.max(),
-        "this is the mean change of an image's pixels; wanted is the largest": sizes.mean(dim=1),
-        "this is the Euclidean length of the change; wanted is the largest pixel of it": sizes.norm(dim=1),
-    }
-    return check(
-        largest_change,
-        [((images, images + changes), sizes.amax(dim=1), mistakes)],
-        success="the largest change of each image agrees",
-    )
-
-
 def _network(seed: int) -> tuple[nn.Module, nn.Module, Tensor]:
     """Return a tiny reformer, a tiny classifier and images; the first pixel means nothing to either network."""
     with torch.random.fork_rng(devices=[]):
@@ -191,3 +172,27 @@ def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Verdict:
     verdict = check(white_box_fgsm, [((reformer, classifier, images, EPSILON), right, mistakes)], success=success)
     verdict = verdict and _leaves_no_trace(white_box_fgsm, [reformer, classifier], images, EPSILON)
     return Verdict(True, success) if verdict else verdict
+
+
+def check_targeted_step(targeted_step: Callable[..., object]) -> Verdict:
+    """Check `targeted_step(network, images (N, 1, H, W), targets (N,), epsilon) → images`, one step towards a digit.
+
+    x' = clip(x − ε·sign ∂L(x, target)/∂x, 0, 1): the targeted form of FGSM (Kurakin et al. 2017, "Adversarial Machine
+    Learning at Scale", section 2.3).
+    """
+    _, network, images = _network(64)
+    targets = (network(images).argmax(dim=1) + torch.tensor([1, 2, 3, 4, 5, 6])) % 10
+    gradient = _gradient(network, images, targets)
+    right = (images - EPSILON * gradient.sign()).clamp(0, 1)
+    own = _gradient(network, images, network(images).argmax(dim=1))
+    mistakes = {
+        "this step leads away from the target: its loss grows": _step(images, gradient),
+        "this is FGSM on the network's own answers: the target is not used": _step(images, own),
+        "the gradient's own size decides here; every pixel should move by ε": (images - EPSILON * gradient).clamp(0, 1),
+        "the result leaves the range of pixels": images - EPSILON * gradient.sign(),
+    }
+    return check(
+        targeted_step,
+        [((network, images, targets, EPSILON), right, mistakes)],
+        success="one step downhill on the target's loss, within ε and within [0, 1]",
+    )

@@ -205,19 +205,41 @@ assert reformed.shape == images.shape
 # %% [markdown]
 # ## Try it
 #
-# 1. Set `PAPER_ATTACK` aside and use `FGSM(epsilon=0.1)`. Can you still see the change? Is the classifier still fooled?
-# 2. Which digits does the reformer damage even when nobody attacks? Show `apply_model(reformer, images)`.
-# 3. A friend proposes to add random noise of size 0.3 instead of FGSM. Will the classifier be fooled?
-# 4. In which setting should a defence score lower, and why can it never honestly be the other way round?
+# 1. Write in the cell below how far an attack went: for each image, by how much the pixel moved that moved most. Run the cell: it says
+#    what is off. What does your function give for `images` and `adversarial`, and why?
+# 2. Set `PAPER_ATTACK` aside and use `FGSM(epsilon=0.1)`. Can you still see the change? Is the classifier still fooled?
+# 3. Which digits does the reformer damage even when nobody attacks? Show `apply_model(reformer, images)`.
+# 4. A friend proposes to add random noise of size 0.3 instead of FGSM. Will the classifier be fooled?
+# 5. In which setting should a defence score lower, and why can it never honestly be the other way round?
+#
+# <details><summary>Hint</summary>
+#
+# For 1: a pixel may become darker or brighter, so take `.abs()` of the difference. `.flatten(start_dim=1)` turns each image into one row; `.max(dim=1)`
+# gives values and places, `.amax(dim=1)` the values alone.
+#
+# </details>
 #
 # <details><summary>Answers</summary>
 #
-# 1. A change of 0.1 is hard to see on a screen. The classifier errs less often, but far more often than on clean images.
-# 2. Fine parts suffer most: thin strokes break or blur, small holes close.
-# 3. Hardly. Random noise moves pixels in directions that cancel each other out. FGSM moves all of them against the classifier.
-# 4. In the white box. Its attacker may use any grey-box image as it is, and may do something better.
+# 1. `return (adversarial - images).abs().flatten(start_dim=1).amax(dim=1)`. It gives 0.3 for every image, up to rounding: FGSM moves each pixel by ε, and only
+#    pixels that would leave [0, 1] move less.
+# 2. A change of 0.1 is hard to see on a screen. The classifier errs less often, but far more often than on clean images.
+# 3. Fine parts suffer most: thin strokes break or blur, small holes close.
+# 4. Hardly. Random noise moves pixels in directions that cancel each other out. FGSM moves all of them against the classifier.
+# 5. In the white box. Its attacker may use any grey-box image as it is, and may do something better.
 #
 # </details>
+
+# %%
+from magnet_helpers import check_largest_change
+
+
+def my_largest_change(images, adversarial):
+    """Return how far the pixel moved that moved most: one number for each image, shape (N,)."""
+    ...  # your lines
+
+
+check_largest_change(my_largest_change)
 
 # %% [markdown]
 # ## Summary

@@ -173,20 +173,43 @@ assert not set(map(bytes, lab.test.images[:50].numpy())) & set(map(bytes, lab.da
 # %% [markdown]
 # ## Try it
 #
-# 1. How wide is the interval for 95 correct answers out of 100? For 9,500 out of 10,000? Use `Accuracy(95, 100).interval`.
-# 2. Which two digits does the classifier confuse most often on clean images? Show some of them.
-# 3. Train with `TrainingConfig(epochs=1, seed=1)` and another seed. How far apart are the two accuracies?
-# 4. Why does the training loss go on falling after the validation loss has stopped?
+# 1. Write the Wilson interval as a function in the cell below, from the formula above. Run the cell: it says what is off. Then let it answer a
+#    question that the simple formula p ± z·√(p(1−p)/n) cannot: 20 of 20 answers are right. What is the interval?
+# 2. How wide is the interval for 95 correct answers out of 100? For 9,500 out of 10,000? Use `Accuracy(95, 100).interval`.
+# 3. Which two digits does the classifier confuse most often on clean images? Show some of them.
+# 4. Train with `TrainingConfig(epochs=1, seed=1)` and another seed. How far apart are the two accuracies?
+# 5. Why does the training loss go on falling after the validation loss has stopped?
+#
+# <details><summary>Hint</summary>
+#
+# For 1: the lines of the lesson compute `middle` and `reach` for one accuracy. Which names change when `k` and `n` are arguments? Both ends are
+# divided by the same number.
+#
+# </details>
 #
 # <details><summary>Answers</summary>
 #
-# 1. About [88.8, 97.8] and [94.6, 95.4] percent: a hundred times more images, ten times narrower.
-# 2. The confusion matrix above shows it; 4 and 9 are a usual pair. Find them with `(clean != lab.test.labels).nonzero()`.
-# 3. `fit(ConvClassifier(), ClassificationLoss(), lab.data.train, lab.data.validation, TrainingConfig(epochs=1, seed=1))` trains one.
+# 1. `middle, reach = k / n + z**2 / (2 * n), z * sqrt(k * (n - k) / n**3 + z**2 / (4 * n**2))` with `z = 1.959964`, then
+#    `return (middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)`. For 20 of 20 it is [0.839, 1]. The simple one gives
+#    [1, 1], as if twenty images had settled it.
+# 2. About [88.8, 97.8] and [94.6, 95.4] percent: a hundred times more images, ten times narrower.
+# 3. The confusion matrix above shows it; 4 and 9 are a usual pair. Find them with `(clean != lab.test.labels).nonzero()`.
+# 4. `fit(ConvClassifier(), ClassificationLoss(), lab.data.train, lab.data.validation, TrainingConfig(epochs=1, seed=1))` trains one.
 #    If the difference is larger than the interval of either, the interval did not know about the luck of training.
-# 4. The network begins to remember single training images. That helps on those images only.
+# 5. The network begins to remember single training images. That helps on those images only.
 #
 # </details>
+
+# %%
+from magnet_helpers import check_wilson_interval
+
+
+def my_wilson_interval(k, n):
+    """Return the two ends of the 95 % interval, as shares, for k right answers out of n."""
+    ...  # your lines
+
+
+check_wilson_interval(my_wilson_interval)
 
 # %% [markdown]
 # ## Summary

@@ -175,20 +175,40 @@ assert torch.equal(autoencoder.decode(autoencoder.encode(images.to(lab.device)))
 # %% [markdown]
 # ## Try it
 #
-# 1. Feed the autoencoder an image that is no digit: `torch.rand(1, 1, 28, 28)`. What comes back? What does that say about the manifold
+# 1. A squared error says little to the eye. Write in the cell below how far off a pixel is: for each image the root of the *mean* squared difference. Run the
+#    cell: it says what is off. What does your function give for `images` and `copies`?
+# 2. Feed the autoencoder an image that is no digit: `torch.rand(1, 1, 28, 28)`. What comes back? What does that say about the manifold
 #    picture of lesson 00?
-# 2. `ConvAutoencoder(decoder_width=64)` is what the paper's program used. How many more parameters does it have?
-# 3. How small would the code have to be before copying becomes impossible? How would you change the network?
-# 4. Why is the loss summed over pixels and not averaged? Which later lesson would change if it were averaged?
+# 3. `ConvAutoencoder(decoder_width=64)` is what the paper's program used. How many more parameters does it have?
+# 4. How small would the code have to be before copying becomes impossible? How would you change the network?
+# 5. Why is the loss summed over pixels and not averaged? Which later lesson would change if it were averaged?
+#
+# <details><summary>Hint</summary>
+#
+# For 1: "a loss of 4 means that a pixel is off by √(4/784)". `.mean(dim=(1, 2, 3))` averages over everything but the images.
+#
+# </details>
 #
 # <details><summary>Answers</summary>
 #
-# 1. Something like a smoothed version of the noise. This autoencoder does not pull every image to the digits.
-# 2. 28,641 against 19,105: 9,536 more.
-# 3. Any code with fewer numbers than the digits really need forces a choice, for example a dense layer with 20 units.
-# 4. The sum is the paper's ‖·‖². In lesson 05 a penalty with weight λ stands beside it, and λ would mean something 784 times stronger.
+# 1. `return ((images - reconstructions) ** 2).mean(dim=(1, 2, 3)).sqrt()`. For `images` and `copies` it gives a few hundredths: black is 0, white is 1.
+# 2. Something like a smoothed version of the noise. This autoencoder does not pull every image to the digits.
+# 3. 28,641 against 19,105: 9,536 more.
+# 4. Any code with fewer numbers than the digits really need forces a choice, for example a dense layer with 20 units.
+# 5. The sum is the paper's ‖·‖². In lesson 05 a penalty with weight λ stands beside it, and λ would mean something 784 times stronger.
 #
 # </details>
+
+# %%
+from magnet_helpers import check_pixel_error
+
+
+def my_pixel_error(images, reconstructions):
+    """Return the root of the mean squared difference of each image (N, 1, H, W), shape (N,)."""
+    ...  # your lines
+
+
+check_pixel_error(my_pixel_error)
 
 # %% [markdown]
 # ## Summary

@@ -214,22 +214,44 @@ assert not torch.equal(add_noise(images, 0.4, new_generator(0, "a")), add_noise(
 # %% [markdown]
 # ## Try it
 #
-# 1. Draw the noise once, before training, and use it in every epoch (the paper's program did). What could go wrong? `fit`
+# 1. Gaussian noise moves some pixels far and some hardly. FGSM moves all by the same ε, before clipping. Write noise of that size in the cell below:
+#    every pixel moves by ε, up where z is positive and down where it is negative. Run the cell: it says what is off. Show the result for `images` and ε = 0.3. Does it
+#    look like FGSM's pattern?
+# 2. Draw the noise once, before training, and use it in every epoch (the paper's program did). What could go wrong? `fit`
 #    takes clean images only, so write the loop over pairs of noisy and clean images yourself.
-# 2. Which noise level gives the best white-box accuracy? Is the difference to its neighbours larger than the intervals?
-# 3. Feed pure noise, `torch.rand(1, 1, 28, 28)`, to the vanilla and to the denoising autoencoder. Compare.
-# 4. Build `ConvAutoencoder()`, set `decoder[2].bias` to 0, initialise the weights with `torch.nn.init.xavier_uniform_`, train it for a
+# 3. Which noise level gives the best white-box accuracy? Is the difference to its neighbours larger than the intervals?
+# 4. Feed pure noise, `torch.rand(1, 1, 28, 28)`, to the vanilla and to the denoising autoencoder. Compare.
+# 5. Build `ConvAutoencoder()`, set `decoder[2].bias` to 0, initialise the weights with `torch.nn.init.xavier_uniform_`, train it for a
 #    few epochs with `DenoisingLoss(0.1)`. Is it constant?
+#
+# <details><summary>Hint</summary>
+#
+# For 1: the sign of a tensor is `.sign()`. What comes out must still be an image.
+#
+# </details>
 #
 # <details><summary>Answers</summary>
 #
-# 1. The network can learn the noise of each training image by heart. Compare the loss
+# 1. `return (images + epsilon * z.sign()).clamp(0, 1)`. With `z = torch.randn(images.shape)` it looks much alike: FGSM's pattern too has one size. But its signs are chosen
+#    against the classifier, and here they are drawn.
+# 2. The network can learn the noise of each training image by heart. Compare the loss
 #    on noisy training and noisy validation images: a gap that grows is that learning.
-# 2. See the figure. From 0.3 on the levels are close. (And who chooses by the test images should report on other ones.)
-# 3. Look at how much of it each one lets through: to a denoiser, noise is what should go.
-# 4. It may be, for the first hundreds of steps or for ever. Print `is_constant` after each epoch; try other seeds.
+# 3. See the figure. From 0.3 on the levels are close. (And who chooses by the test images should report on other ones.)
+# 4. Look at how much of it each one lets through: to a denoiser, noise is what should go.
+# 5. It may be, for the first hundreds of steps or for ever. Print `is_constant` after each epoch; try other seeds.
 #
 # </details>
+
+# %%
+from magnet_helpers import check_sign_noise
+
+
+def my_sign_noise(images, epsilon, z):
+    """Return images (N, 1, H, W) whose pixels moved by epsilon in the direction of z's sign, clipped to [0, 1]."""
+    ...  # your lines
+
+
+check_sign_noise(my_sign_noise)
 
 # %% [markdown]
 # ## Summary

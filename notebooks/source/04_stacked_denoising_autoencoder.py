@@ -185,20 +185,40 @@ assert not any(lab.report(defense).collapsed for defense in table), "a stack has
 # %% [markdown]
 # ## Try it
 #
-# 1. Use the pretrained stages without the joint training: `StackedAutoencoder(lab.stages(stacked(3, 0.4)))`. Evaluate it with
+# 1. A stack may also be one autoencoder, used again and again. Write that in the cell below: apply it `times` times in a row. Run the cell: it says what is
+#    off.
+# 2. Use the pretrained stages without the joint training: `StackedAutoencoder(lab.stages(stacked(3, 0.4)))`. Evaluate it with
 #    `evaluate_defense(classifier, …, lab.test, PAPER_ATTACK)`.
-# 2. Apply one denoising autoencoder three times in a row. How does that compare with three trained ones?
-# 3. Pretrain stage 2 on x₁ of *noisy* images, as the paper's program did. Why might that be better, or worse?
-# 4. The stack has three times the parameters. How would you find out whether depth or size makes the difference?
+# 3. Apply one denoising autoencoder three times in a row, with your function. How does that compare with three trained ones?
+# 4. Pretrain stage 2 on x₁ of *noisy* images, as the paper's program did. Why might that be better, or worse?
+# 5. The stack has three times the parameters. How would you find out whether depth or size makes the difference?
+#
+# <details><summary>Hint</summary>
+#
+# For 1: a `for` loop. What comes out of one pass is called `images` again, and goes into the next.
+#
+# </details>
 #
 # <details><summary>Answers</summary>
 #
-# 1. Compare clean accuracy first, then the grey box. What joint training adds is the difference to the table.
-# 2. `StackedAutoencoder([dae, dae, dae])`: each pass smooths again. Look at clean accuracy after one, two and three passes.
-# 3. Better: it is what stage 2 will see. Worse: its target then holds stage 1's mistakes.
-# 4. Train one autoencoder with three times the parameters (wider layers) for the same total time, pretraining included.
+# 1. `for _ in range(times): images = autoencoder(images)`, and after the loop `return images`.
+# 2. Compare clean accuracy first, then the grey box. What joint training adds is the difference to the table.
+# 3. `StackedAutoencoder([dae, dae, dae])` is the same. Each pass smooths again. Look at clean accuracy after one, two and three passes.
+# 4. Better: it is what stage 2 will see. Worse: its target then holds stage 1's mistakes.
+# 5. Train one autoencoder with three times the parameters (wider layers) for the same total time, pretraining included.
 #
 # </details>
+
+# %%
+from magnet_helpers import check_repeated
+
+
+def my_repeated(autoencoder, images, times):
+    """Return the images (N, 1, H, W) after so many passes through the autoencoder."""
+    ...  # your lines
+
+
+check_repeated(my_repeated)
 
 # %% [markdown]
 # ## Summary

@@ -243,8 +243,8 @@ assert Accuracy(0, 10).interval[0] == 0
 # %% [markdown]
 # ## Try it
 #
-# 1. An attack that moves pixels by more than ε is not stronger, it cheats. Write `my_largest_change` in the cell below: for each image the largest
-#    change of a pixel (the L∞ norm of the change). Run the cell: it says what is off. Then measure `white` against `test.images`.
+# 1. FGSM leads *away* from a digit. An attacker may want to lead *to* one: the *target*. Write `my_targeted_step` in the cell below: one step of size ε
+#    that makes the loss of the target smaller. Run the cell: it says what is off. How many of `test.images` become a 3?
 # 2. Take five steps of size 0.06 instead of one of 0.3 (clip to [0, 1] after each). This is I-FGSM. How do the white-box numbers change?
 # 3. The attacker has no reformer of yours, but trains one of her own: attack `ReformedClassifier(lab.reformer(denoising(0.3)), classifier)` and
 #    evaluate on the one with 0.4. Is that nearer to grey or to white box?
@@ -253,14 +253,15 @@ assert Accuracy(0, 10).interval[0] == 0
 #
 # <details><summary>Hint for 1</summary>
 #
-# Changes go up and down; both count. To take the largest over all dimensions but the first, flatten the others into one, or name several
-# dimensions at once.
+# Begin with the lines of "FGSM, by hand". Two things change: which label the loss is asked about, and whether the step goes uphill or downhill.
 #
 # </details>
 # <details><summary>Answers</summary>
 #
-# 1. `return (adversarial - images).abs().flatten(start_dim=1).amax(dim=1)`. For `white` it is 0.3 up to rounding, for every image with a pixel that
-#    could go the whole way.
+# 1. `x = images.clone().requires_grad_()`, `loss = F.cross_entropy(network(x), targets, reduction="sum")`,
+#    `(gradient,) = torch.autograd.grad(loss, x)`, `return (images - epsilon * gradient.sign()).clamp(0, 1)`. To count:
+#    `predict(classifier, my_targeted_step(classifier, test.images, torch.full((len(test),), 3), 0.3)) == 3`. One step towards one certain digit
+#    succeeds less often than one away from the right digit: nine wrong answers are easier to find than one.
 # 2. They fall, often far. One step follows the slope at the clean image only.
 # 3. Compare with both numbers above. The nearer it is to the white box, the more alike the gradients of two separately trained reformers are.
 # 4. Count images that survive *both*. It cannot be higher, and it is the honest white-box number of these two attacks.
@@ -269,15 +270,15 @@ assert Accuracy(0, 10).interval[0] == 0
 # </details>
 
 # %%
-from magnet_helpers import check_largest_change
+from magnet_helpers import check_targeted_step
 
 
-def my_largest_change(images, adversarial):
-    """Both: (N, 1, 28, 28). Return one number for each image."""
+def my_targeted_step(network, images, targets, epsilon):
+    """Images: (N, 1, 28, 28), targets: (N,). Return images, each one step nearer to its target."""
     ...  # your lines
 
 
-check_largest_change(my_largest_change)
+check_targeted_step(my_targeted_step)
 
 # %% [markdown]
 # ## Summary

@@ -10,9 +10,9 @@ import torch
 from marks import SOURCES, Answer, answers_of, graded_cells, run_cell
 
 from magnet_helpers.checks import (
-    check_largest_change,
     check_ledger_rule,
     check_relu_layer_penalty,
+    check_targeted_step,
     comparisons,
     contraction,
     gradient_attacks,
@@ -26,6 +26,19 @@ MODULES = {
     "07_comparison": comparisons,
 }
 
+
+def slope(network, images, labels):
+    images = images.clone().requires_grad_()
+    loss = -network(images).log_softmax(dim=1)[range(len(labels)), labels].sum()
+    return torch.autograd.grad(loss, images)[0]
+
+
+def stepped(network, images, labels, epsilon):
+    return torch.where(slope(network, images, labels) > 0, images - epsilon, images + epsilon).clamp(0, 1) * (
+        slope(network, images, labels) != 0
+    ) + images * (slope(network, images, labels) == 0)
+
+
 LESSON = {
     check_relu_layer_penalty: {
         "the code itself stands": lambda codes, weight: codes.square() @ weight.square().sum(dim=1),
@@ -35,11 +48,17 @@ LESSON = {
         "wrong dimension": lambda codes, weight: (codes > 0).float() @ weight.square().sum(dim=0),
         "one number for all": lambda codes, weight: ((codes > 0).float() @ weight.square().sum(dim=1)).sum(),
     },
-    check_largest_change: {
-        "downwards": lambda images, adversarial: (adversarial - images).amax(dim=(1, 2, 3)),
-        "one number for all": lambda images, adversarial: (adversarial - images).abs().max(),
-        "the mean change": lambda images, adversarial: (adversarial - images).abs().mean(dim=(1, 2, 3)),
-        "Euclidean": lambda images, adversarial: (adversarial - images).flatten(start_dim=1).norm(dim=1),
+    check_targeted_step: {
+        "leads away": lambda network, images, targets, epsilon: stepped(network, images, targets, -epsilon),
+        "own answers": lambda network, images, targets, epsilon: stepped(
+            network, images, network(images).argmax(dim=1), -epsilon
+        ),
+        "own size": lambda network, images, targets, epsilon: (
+            images - epsilon * slope(network, images, targets)
+        ).clamp(0, 1),
+        "leaves the range": lambda network, images, targets, epsilon: (
+            images - epsilon * slope(network, images, targets).sign()
+        ),
     },
     check_ledger_rule: {
         "threshold is not used": lambda low, high, threshold: (
@@ -77,7 +96,7 @@ def test_right_answers_to_the_lessons_exercises():
     assert check_relu_layer_penalty(lambda codes, weight: torch.stack([weight[h > 0].square().sum() for h in codes])), (
         "a loop over the images"
     )
-    assert check_largest_change(lambda images, adversarial: torch.stack([x.abs().max() for x in adversarial - images]))
+    assert check_targeted_step(stepped)
     assert check_ledger_rule(
         lambda low, high, threshold: (
             "undecided" if low <= threshold <= high else ("does not hold", "holds")[low > threshold]
