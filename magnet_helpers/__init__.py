@@ -60,7 +60,20 @@ from magnet_helpers.experiments import (
 )
 from magnet_helpers.paper import paper_number
 from magnet_helpers.robustness import check_up
-from magnet_helpers.checks import Verdict, check_count, check_cross_entropy, check_wilson_interval
+from magnet_helpers.checks import (
+    Verdict,
+    check_count,
+    check_cross_entropy,
+    check_wilson_interval,
+    check_jensen_shannon,
+    check_reconstruction_score,
+    check_threshold,
+    check_two_accuracies,
+    check_straight_through,
+    check_pgd,
+    check_average_gradient,
+    check_detector_aware_gain,
+)
 from magnet_helpers.threats import all_threats, confident_threats
 
 if TYPE_CHECKING:
@@ -164,6 +177,14 @@ __all__ = [
     "check_count",
     "check_cross_entropy",
     "check_wilson_interval",
+    "check_jensen_shannon",
+    "check_reconstruction_score",
+    "check_threshold",
+    "check_two_accuracies",
+    "check_straight_through",
+    "check_pgd",
+    "check_average_gradient",
+    "check_detector_aware_gain",
     "show_figure",
     "plot_image_grid",
     "plot_tiles",
