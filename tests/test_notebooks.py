@@ -80,7 +80,7 @@ def test_it_has_what_every_lesson_has(name):
     ):
         assert part in text, part
     questions = text.split("## Try it")[1].split("<details>")[0]
-    answers = text.split("<details>")[1].split("</details>")[0]
+    answers = text.split("<summary>Answers</summary>")[1].split("</details>")[0]
     count = len(re.findall(r"^\d\. ", questions, flags=re.MULTILINE))
     assert 3 <= count <= 5
     assert len(re.findall(r"^\d\. ", answers, flags=re.MULTILINE)) == count
