@@ -4,6 +4,12 @@ One file for each subject, in the order of the lessons. `verdict` compares.
 """
 
 from magnet_helpers.checks.accuracy import check_count, check_cross_entropy, check_wilson_interval
+from magnet_helpers.checks.adaptive_attacks import (
+    check_average_gradient,
+    check_detector_aware_gain,
+    check_pgd,
+    check_straight_through,
+)
 from magnet_helpers.checks.change import check_largest_change
 from magnet_helpers.checks.comparisons import (
     check_ledger_rule,
@@ -16,6 +22,12 @@ from magnet_helpers.checks.contraction import (
     check_penalty_by_projections,
     check_relu_layer_penalty,
     check_sigmoid_layer_penalty,
+)
+from magnet_helpers.checks.detection import (
+    check_jensen_shannon,
+    check_reconstruction_score,
+    check_threshold,
+    check_two_accuracies,
 )
 from magnet_helpers.checks.gradient_attacks import (
     check_fgsm,
@@ -36,14 +48,17 @@ from magnet_helpers.checks.verdict import Verdict
 __all__ = [
     "Verdict",
     "check_after_each_stage",
+    "check_average_gradient",
     "check_contractive_loss",
     "check_corrupt",
     "check_count",
     "check_cross_entropy",
     "check_denoising_loss",
+    "check_detector_aware_gain",
     "check_encoder_size",
     "check_fgsm",
     "check_fgsm_predicted",
+    "check_jensen_shannon",
     "check_joint_step",
     "check_largest_change",
     "check_ledger_rule",
@@ -51,15 +66,20 @@ __all__ = [
     "check_mean_with_interval",
     "check_paired_difference",
     "check_penalty_by_projections",
+    "check_pgd",
     "check_pixel_error",
     "check_reconstruction_error",
+    "check_reconstruction_score",
     "check_relu_layer_penalty",
     "check_repeated",
     "check_sigmoid_layer_penalty",
     "check_sign_noise",
     "check_spread",
     "check_stage_images",
+    "check_straight_through",
     "check_targeted_step",
+    "check_threshold",
+    "check_two_accuracies",
     "check_white_box_fgsm",
     "check_wilson_interval",
     "check_worst_case",

@@ -325,19 +325,47 @@ assert torch.equal(
 # %% [markdown]
 # ## Try it
 #
-# 1. Set the false-positive rate to 0.01 and to 0.05. Which column of the outcome table changes most?
-# 2. Which detector alone would you keep against FGSM, and which against DDN?
-# 3. A rejected image counts as right under attack. Which useless defence would then be perfect?
-# 4. Use `denoising(0.4)` as MagNet's reformer. Does the clean accuracy change? Why?
+# 1. Above, the divergence was computed by hand for one image. Its lines give nan where a probability is 0, because 0 · log 0 is not a number for a computer. Write
+#    `my_jensen_shannon` in the cell below, for N images at once, and also for zeros. Run the cell: it says what is off.
+# 2. Set the false-positive rate to 0.01 and to 0.05. Which column of the outcome table changes most?
+# 3. Which detector alone would you keep against FGSM, and which against DDN?
+# 4. A rejected image counts as right under attack. Which useless defence would then be perfect?
+# 5. Use `denoising(0.4)` as MagNet's reformer. Does the clean accuracy change? Why?
+#
+# <details><summary>Hint</summary>
+#
+# As p goes to 0, so does p · log p: a probability of 0 adds 0. `torch.xlogy(a, b)` is a · log b, and 0 where a is 0. The mean m is 0 only where both are.
+#
+# </details>
 #
 # <details><summary>Answers</summary>
 #
-# 1. DDN's: its images lie nearest to the thresholds. The price is paid in the clean column.
-# 2. Compare the shares rejected at a price you would pay, not the areas: those mix in prices that nobody would pay.
-# 3. One that rejects everything. So both accuracies belong in every table.
-# 4. Measure it. Network, noise and training all differ, so the noise alone is not the reason.
+# 1. One way:
+#
+#    ```python
+#    def my_jensen_shannon(r, s):
+#        m = (r + s) / 2
+#        from_r = torch.xlogy(r, r) - torch.xlogy(r, m)
+#        from_s = torch.xlogy(s, s) - torch.xlogy(s, m)
+#        return (from_r + from_s).sum(dim=1) / 2
+#    ```
+#
+# 2. DDN's: its images lie nearest to the thresholds. The price is paid in the clean column.
+# 3. Compare the shares rejected at a price you would pay, not the areas: those mix in prices that nobody would pay.
+# 4. One that rejects everything. So both accuracies belong in every table.
+# 5. Measure it. Network, noise and training all differ, so the noise alone is not the reason.
 #
 # </details>
+
+# %%
+from magnet_helpers import check_jensen_shannon
+
+
+def my_jensen_shannon(r, s):  # probabilities of N images, each (N, 10), in float64
+    ...  # your lines; return one divergence for each image, (N,), in nats
+
+
+check_jensen_shannon(my_jensen_shannon)
 
 # %% [markdown]
 # ## Summary

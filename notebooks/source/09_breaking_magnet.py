@@ -451,19 +451,38 @@ if lab.budget.name != "smoke":
 # %% [markdown]
 # ## Try it
 #
-# 1. The attacker with autoencoders of his own does not have the defender's. Give him more of them (`Together`, lesson 08). Does he get further?
-# 2. Calibrate MagNet at a false-positive rate of 0.05. Does the attacker who knows the detectors notice? What do honest users notice?
-# 3. At which ε in the puzzle's figure would the paper have found a lower accuracy in the white box than in the grey box, as it should be?
-# 4. Somebody shows you a defence with 95 % under PGD. Name three things to ask for.
+# 1. `StraightThrough` made PGD work against the rounding. Write the same as a function in the cell below: `my_straight_through(function, images)` returns what the function returns, but its
+#    gradient is that of the identity. Run the cell: it says what is off.
+# 2. The attacker with autoencoders of his own does not have the defender's. Give him more of them (`Together`, lesson 08). Does he get further?
+# 3. Calibrate MagNet at a false-positive rate of 0.05. Does the attacker who knows the detectors notice? What do honest users notice?
+# 4. At which ε in the puzzle's figure would the paper have found a lower accuracy in the white box than in the grey box, as it should be?
+# 5. Somebody shows you a defence with 95 % under PGD. Name three things to ask for.
+#
+# <details><summary>Hint</summary>
+#
+# `tensor.detach()` has the same values and no gradient. Write the answer as the image plus something that has no gradient. What must that something be?
+#
+# </details>
 #
 # <details><summary>Answers</summary>
 #
-# 1. Try it with `lab.reformer(…)` of several defences. An image that fools many networks fools the next one more often.
-# 2. `MagNet.calibrated(…, false_positive_rate=0.05)`, then `DetectorAwarePGD(…).run(…)`. Compare the price both pay.
-# 3. Where one step still profits from the knowledge, around ε = 0.1.
-# 4. For example: the settings and more steps; an attack without gradients; a huge ε that must win; the attack on *everything*, detectors too; the worst case per image.
+# 1. One way: `return images + (function(images) - images).detach()`. Forwards the images cancel, on the way back only the first `images` counts.
+# 2. Try it with `lab.reformer(…)` of several defences. An image that fools many networks fools the next one more often.
+# 3. `MagNet.calibrated(…, false_positive_rate=0.05)`, then `DetectorAwarePGD(…).run(…)`. Compare the price both pay.
+# 4. Where one step still profits from the knowledge, around ε = 0.1.
+# 5. For example: the settings and more steps; an attack without gradients; a huge ε that must win; the attack on *everything*, detectors too; the worst case per image.
 #
 # </details>
+
+# %%
+from magnet_helpers import check_straight_through
+
+
+def my_straight_through(function, images):  # function: images to images, perhaps without a gradient
+    ...  # your lines; return images of the same shape
+
+
+check_straight_through(my_straight_through)
 
 # %% [markdown]
 # ## Summary
