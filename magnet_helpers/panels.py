@@ -53,7 +53,7 @@ FONT_SIZE = 13
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ImageVerdict:
     """What is said of one image.
 
     Attributes:
@@ -83,7 +83,7 @@ class Row:
     """
 
     images: Tensor
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ImageVerdict, ...]
     remark: str = ""
 
     @property
@@ -180,7 +180,7 @@ def _paint(shown: Exploration) -> Image.Image:
 
 
 def _paint_image(
-    picture: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: np.ndarray, verdict: Verdict
+    picture: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: np.ndarray, verdict: ImageVerdict
 ) -> None:
     (left, top), side = corner, len(tile)
     color = COLORS[verdict.kind]
@@ -228,7 +228,8 @@ class Explorer(ABC):
         answers = predict(self.classifier, images).tolist()
         pairs = zip(answers, self.labels.tolist(), strict=True)
         return Row(
-            images, tuple(Verdict(f"→ {theirs}", "right" if theirs == label else "wrong") for theirs, label in pairs)
+            images,
+            tuple(ImageVerdict(f"→ {theirs}", "right" if theirs == label else "wrong") for theirs, label in pairs),
         )
 
 
@@ -298,14 +299,14 @@ class _DetectorExplorer(_FGSMExplorer):
         def judged(images: Tensor, scores: Tensor) -> Row:
             kinds: list[Judgment] = ["rejected" if score > threshold.value else "passed" for score in scores.tolist()]
             verdicts = [
-                Verdict(f"{score:.3g}\n{kind}", kind) for score, kind in zip(scores.tolist(), kinds, strict=True)
+                ImageVerdict(f"{score:.3g}\n{kind}", kind) for score, kind in zip(scores.tolist(), kinds, strict=True)
             ]
             return Row(images, tuple(verdicts), f"score, rejected\nabove {threshold.value:.3g}")
 
         rows = {"clean": judged(self.images, clean_scores), "attacked": judged(attacked, apply_model(scorer, attacked))}
         answers = self.answered(apply_model(self.reformer(reformer), attacked))
         pairs = zip(rows["attacked"].verdicts, answers.verdicts, strict=True)
-        refused = Verdict("no answer", "refused")
+        refused = ImageVerdict("no answer", "refused")
         verdicts = tuple(refused if judgment.kind == "rejected" else answer for judgment, answer in pairs)
         rows["reformed"] = Row(answers.images, verdicts)
         title = (
