@@ -179,8 +179,10 @@ print(lab.note)
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
-# Expectation: fewer images cost little at first, because MNIST digits are alike, and a lot below some hundred images. Measured with three
-# seeds at 100, 300, 1,000, 3,000 and 10,000 images, accuracy over the logarithm of the number with the interval over seeds. The spread over seeds grows as the number
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
+# Expectation: fewer images cost little at first, because MNIST digits are alike, and a lot below some hundred images. To be measured with three
+# seeds at 100, 300, 1,000, 3,000 and 10,000 images, accuracy over the logarithm of the number with the interval over seeds. The spread over seeds should grow as the number
 # falls. What was not varied (epochs, so the number of steps falls together with the images) limits what can be said.
 
 # %% [markdown] task="investigate" part="rubric"

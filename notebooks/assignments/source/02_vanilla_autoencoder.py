@@ -296,7 +296,9 @@ class NarrowAutoencoder(ConvAutoencoder):
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
-# Expectation: grey-box accuracy is highest at some size in the middle. A large code keeps the attack, a small one loses the digit. Measured: codes of 5, 10, 20,
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
+# Expectation: grey-box accuracy is highest at some size in the middle. A large code keeps the attack, a small one loses the digit. To be measured: codes of 5, 10, 20,
 # 50, 200 and 1568 numbers, three seeds each (initial weights and training), 5,000 images, 3 epochs, the same classifier; accuracy on clean and on
 # grey-box images over the logarithm of the size, as mean and interval over seeds and images (`estimate`). The linear autoencoders of the explanation
 # are drawn as a second line. What was not varied limits the conclusion: one classifier, few epochs (a narrow code may need more), and the white box

@@ -240,8 +240,10 @@ def masking_loss(model, images, labels, generator):
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
 # Expectation: noise of one size is nearest to FGSM's pattern, so it makes the best reformer against FGSM. Masking only takes light away and does not
-# look like the attack at all. Measured: Gaussian noise of σ = 0.3, noise of one size ε = 0.3, and masking of 30 %, three seeds each (initial weights and
+# look like the attack at all. To be measured: Gaussian noise of σ = 0.3, noise of one size ε = 0.3, and masking of 30 %, three seeds each (initial weights and
 # training), 5,000 images, 3 epochs, the same classifier; clean and grey-box accuracy as mean and interval over seeds and images, and the
 # paired `difference` to Gaussian noise. The strengths were chosen by hand and are not equal in any sense: another share of masked pixels
 # may change the order. One attack and one classifier were used, so "best" means against FGSM at ε = 0.3.

@@ -293,7 +293,9 @@ print({name: getattr(lab.budget, name) for name in ("denoising_epochs", "pretrai
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
-# Expectation: with equal work the single autoencoder gains some points, but a part of the stack's advantage stays, since each stage smooths again. Measured, with
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
+# Expectation: with equal work the single autoencoder gains some points, but a part of the stack's advantage stays, since each stage smooths again. To be measured, with
 # 2,000 images and three seeds: a stack of three (6 epochs for each stage, 3 epochs together, that is 3·6 + 3·3 = 27 epochs of one autoencoder) and a
 # single one for 27 epochs; grey-box, white-box and clean accuracy as mean and interval over seeds and images, and the paired difference. The single one has a third
 # of the weights: a second control with wider layers would separate weights from depth. The step size falls to zero over all epochs of a training, so 27 epochs in one go are

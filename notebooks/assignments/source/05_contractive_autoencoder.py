@@ -315,8 +315,10 @@ print(f"norms: means over {len(sample)} test images · {lab.note}")
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
 # Expectation for the first question: a penalty on the reconstruction cannot be undone by the decoder, so at the same accuracy on clean images the reconstruction's norm is lower; but an
-# autoencoder whose reconstruction does not move is one that does not reconstruct, so the error rises sooner. Measured with three seeds at λ = 0, 0.001, 0.01 and 0.1 for both penalties: squared error and norm
+# autoencoder whose reconstruction does not move is one that does not reconstruct, so the error rises sooner. To be measured with three seeds at λ = 0, 0.001, 0.01 and 0.1 for both penalties: squared error and norm
 # of the reconstruction on the same test images, one curve for each penalty in a plot of error over norm, with the interval over the seeds at each point. The two are compared at equal error, not at equal λ, because
 # λ means something else beside each norm. Limits: 1,000 images and three epochs, one projection in training, FGSM not measured.
 

@@ -336,8 +336,10 @@ print(lab.note)
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
 # Expectation: the slope at the clean image is a good guide for a small step only, so several steps of the same total reach do more than one, and the gain levels off once each step is small.
-# Measured with three reformers (noise 0.4, seeds 0, 1, 2) before one classifier, 200 test images, ε = 0.3: accuracy in grey and white box for 1, 2, 5, 10, 20 and 40 steps, the step size 0.6 divided by the number of steps (at most 0.3). One figure:
+# To be measured with three reformers (noise 0.4, seeds 0, 1, 2) before one classifier, 200 test images, ε = 0.3: accuracy in grey and white box for 1, 2, 5, 10, 20 and 40 steps, the step size 0.6 divided by the number of steps (at most 0.3). One figure:
 # accuracy over the number of steps on a logarithmic axis, a line for each box, with the interval over the seeds. If the white box falls below the grey box as the steps grow,
 # the order of the boxes under one step was the attack's fault. Limits: one ε, 200 images, no restarts, a classifier of one seed; more steps may still lower it.
 

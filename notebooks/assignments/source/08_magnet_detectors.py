@@ -254,8 +254,10 @@ pd.DataFrame(columns).style.set_caption(f"% of the images, with 95 % interval ·
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
 # Expectation: DDN's images lie near the clean ones, so a larger rate catches more of them, at first many for each honest user lost and then fewer. FGSM with ε = 0.3 is far away: the smallest rate
-# already catches all, and a larger one only costs. Measured at 0.001, 0.003, 0.01, 0.03 and 0.1 for each of four detectors, thresholds from 5,000 validation images, counted on 500 test images: clean images rejected
+# already catches all, and a larger one only costs. To be measured at 0.001, 0.003, 0.01, 0.03 and 0.1 for each of four detectors, thresholds from 5,000 validation images, counted on 500 test images: clean images rejected
 # (together up to four times the rate), DDN's images rejected, and DDN's images not fooled by the whole, each with its 95 % interval. The reformer repairs most of what is not rejected, so the last curve hardly
 # rises: a larger rate buys almost nothing there. Choice: the smallest rate that can be known from 5,000 images. Limits: one seed, one attack that does not know the detectors; lesson 09's attacker passes them.
 

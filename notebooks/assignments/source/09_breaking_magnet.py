@@ -290,6 +290,8 @@ print(lab.note_for(len(few)))
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
+# (A sketch of a good report: what it says of results is expected, not measured.)
+#
 # For example: reformer `denoising(0.4)`, MagNet's four detectors at a rate of 0.01, because denoising costs an attacker most and a larger rate catches more. Expected: more than half of the images withstand ε = 0.2. Attack 1
 # (weak): PGD on the classifier alone. Attack 2: PGD through the reformer. Attack 3: `DetectorAwarePGD`, 40 and 80 steps, 1 restart, detectors known. n = 100 test images, seed 0, MNIST, fast budget. For each attack the three counts, the share not fooled with its
 # interval, and the worst case over all attacks for each image. Twice the steps must fool about as many; if they fool clearly more, the number is only an upper bound and the report says so. Conclusion: no more than "at most this share withstands these
