@@ -57,6 +57,7 @@ GRADER_MEMORY_MB = 4000
 SECONDS_TO_START = 300  # importing the package on a busy machine: that is not the student's time
 SECONDS_TO_ANSWER = 10  # for a kernel whose cell was interrupted
 LONGEST_REASON = 300
+FLOOD = 100_000_000  # characters that a cell goes on to print after it was interrupted
 
 
 @dataclass(frozen=True)
@@ -201,15 +202,16 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
             super().preprocess_cell(cell, resources, index)
         except DeadKernelError:
             self._end(self._watch.reason or "the code ended Python itself")
-            cell.outputs.append(_error("PythonEnded", self._ended))
+            cell.outputs.append(_error("PythonEnded", self._ended.removeprefix("not run: ")))
         except CellTimeoutError:  # the cell's end was reported, its last outputs never came
             cell.outputs.append(_error("TooLong", sentence))
         if is_start:
             self._started = time.monotonic()
         if self._printed > 1000 * self.limits.output_kb:
             cell.outputs.append(_error("TooMuchOutput", self._too_much()))
-        if any(output.get("ename") in ("TooLong", "TooMuchOutput") for output in cell.outputs):
-            self.remarks.append(str(cell.outputs[-1].evalue))
+        stopped = [output for output in cell.outputs if output.get("ename") in ("TooLong", "TooMuchOutput")]
+        if stopped and not self._ended:
+            self.remarks.append(str(stopped[0].evalue))
             self._see_whether_it_answers()
         if part_of(cell) == "tests":
             _leave_only_errors(cell)
@@ -228,7 +230,7 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
             return super().process_message(msg, cell, cell_index)
         if before <= most:
             self._interruption = asyncio.ensure_future(self.km.interrupt_kernel())
-        if self._printed > 50 * most and not self._ended:
+        if self._printed > FLOOD:
             self._end(self._too_much())
         if msg["msg_type"] in ("status", "error"):
             return super().process_message(msg, cell, cell_index)
@@ -253,9 +255,10 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
         return False
 
     def _end(self, reason: str) -> None:
-        """Let no further cell run."""
-        self._ended = f"not run: {reason}"
-        self.remarks.append(reason)
+        """Let no further cell run. The first reason stays: what comes later follows from it."""
+        if not self._ended:
+            self._ended = f"not run: {reason}"
+            self.remarks.append(reason)
         process = self._process()
         if process is not None and process.poll() is None:
             process.kill()

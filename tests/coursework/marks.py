@@ -59,6 +59,13 @@ def graded_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell, runs in runs_when_graded(notebook) if runs and part_of(cell) != "start"]
 
 
+def _is_of_another_task(cell: NotebookNode, task: str, answers: dict[str, str]) -> bool:
+    """Whether a cell tests or checks a task that is not among these; `task` is the latest one."""
+    if part_of(cell) == "tests":
+        return task_of(cell) not in answers
+    return not part_of(cell) and "check_" in cell.source and task not in answers
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one run of an assignment gave: for each task whether the tests passed, and what the check said."""
@@ -69,7 +76,10 @@ class Outcome:
 
 
 def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, untouched: bool = False) -> Outcome:
-    """Run an assignment in this process, with other answers to some tasks, or with none to any."""
+    """Run an assignment in this process, with none of its answers, or with others to some tasks: then only these count.
+
+    Of the tasks that are not answered otherwise, only what they define is run.
+    """
     namespace: dict[str, object] = {"__name__": "__main__"}
     passed, reasons, verdicts = {}, {}, {}
     stubs = {cell.id: cell.source for cell in student_copy(assignment).cells} if untouched else {}
@@ -78,6 +88,9 @@ def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, unto
         source, part = cell.source, part_of(cell)
         if part == "solution":
             task = task_of(cell)
+        elif answers and _is_of_another_task(cell, task, answers):
+            continue
+        if part == "solution":
             source = stubs[cell.id] if untouched else (answers or {}).get(task, source)
         try:
             value = run_cell(source, namespace)

@@ -95,7 +95,7 @@ def test_a_batch_gives_each_what_it_deserves_and_strangers_find_nothing(sources,
         spy = HOSTILE.format(
             port=server.getsockname()[1], course=tmp_path, source=SOURCES, home=Path.home(), others=folder
         )
-        loop = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass"
+        loop = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
         hand_in(folder, "=1+1 spy", {"count": spy, "wilson": loop})
         of = graded(sources, folder)
 
@@ -132,7 +132,7 @@ def test_a_batch_gives_each_what_it_deserves_and_strangers_find_nothing(sources,
 
 BAD = {
     "ends Python": ("import os; os._exit(0)", "the code ended Python itself"),
-    "asks Python to quit": ("exit()", "NameError"),
+    "asks Python to quit": ("exit()", "the code ended Python itself|longer than 6 seconds"),
     "allocates at once": ("x = b'1' * (8 * 2**30)", "MemoryError"),
     "allocates slowly": (
         "import mmap\nkept = []\nwhile True:\n    kept.append(mmap.mmap(-1, 2**26))\n    kept[-1].write(b'1' * 2**26)",
