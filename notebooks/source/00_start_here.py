@@ -18,7 +18,7 @@
 # %% [markdown]
 # ## Set-up
 #
-# Every lesson begins with this cell. Where the course is not installed, it installs it. Its last line says what the numbers below will be made with. The *budget* decides how long networks
+# Every lesson begins with this cell. Where the course is not installed, it installs it (pip's note about a restart can be ignored). Its last line says what the numbers below will be made with. The *budget* decides how long networks
 # train, with which steps, and on how many images they are trained and tested. Only the budget called `paper` spends what the paper spent, so only its numbers may be compared with the
 # paper's. To change a setting, set `MAGNET_BUDGET`, `MAGNET_DATASET` or `MAGNET_SEED` before Jupyter starts, or in a new cell above this one: `%env MAGNET_BUDGET=smoke`.
 
