@@ -244,7 +244,7 @@ assert Accuracy(0, 10).interval[0] == 0
 # ## Try it
 #
 # 1. FGSM leads *away* from a digit. An attacker may want to lead *to* one: the *target*. Write `my_targeted_step` in the cell below: one step of size ε
-#    that makes the loss of the target smaller. Run the cell: it says what is off. How many of `test.images` become a 3?
+#    that makes the loss of the target smaller. Run the cell: it says what is off. How many of `test.images` become a 0? Which digit is the easiest target?
 # 2. Take five steps of size 0.06 instead of one of 0.3 (clip to [0, 1] after each). This is I-FGSM. How do the white-box numbers change?
 # 3. The attacker has no reformer of yours, but trains one of her own: attack `ReformedClassifier(lab.reformer(denoising(0.3)), classifier)` and
 #    evaluate on the one with 0.4. Is that nearer to grey or to white box?
@@ -260,8 +260,8 @@ assert Accuracy(0, 10).interval[0] == 0
 #
 # 1. `x = images.clone().requires_grad_()`, `loss = F.cross_entropy(network(x), targets, reduction="sum")`,
 #    `(gradient,) = torch.autograd.grad(loss, x)`, `return (images - epsilon * gradient.sign()).clamp(0, 1)`. To count:
-#    `predict(classifier, my_targeted_step(classifier, test.images, torch.full((len(test),), 3), 0.3)) == 3`. One step towards one certain digit
-#    succeeds less often than one away from the right digit: nine wrong answers are easier to find than one.
+#    `predict(classifier, my_targeted_step(classifier, test.images, torch.full((len(test),), 0), 0.3)) == 0`. One step towards one certain digit
+#    succeeds less often than one away from the right digit: any of nine wrong answers is easier to find than one of them. The digits differ a lot.
 # 2. They fall, often far. One step follows the slope at the clean image only.
 # 3. Compare with both numbers above. The nearer it is to the white box, the more alike the gradients of two separately trained reformers are.
 # 4. Count images that survive *both*. It cannot be higher, and it is the honest white-box number of these two attacks.
