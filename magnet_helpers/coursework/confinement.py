@@ -9,6 +9,7 @@ processes and output are limited with and without it.
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from jupyter_client.manager import AsyncKernelManager
 import magnet_helpers
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+ROOM = ("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--cap-drop", "ALL")
 SECONDS_BETWEEN_LOOKS = 0.25
 LIMITED_START = (
     "import os, resource, sys; memory, size = int(sys.argv[1]), int(sys.argv[2]);"
@@ -68,12 +70,18 @@ def find_confinement() -> str:
     """
     path = shutil.which("bwrap")
     if path is None:
-        raise ConfinementError(
-            "strangers' code is run by bubblewrap, which is not installed here: `sudo apt install bubblewrap` (Linux). "
-            "On other systems run this in a Linux container or virtual machine. To run it all the same, with your own "
-            "rights on this machine and its files, say UNCONFINED=yes"
+        trouble = "is not installed here: `sudo apt install bubblewrap` (Linux)"
+    else:
+        tried = subprocess.run(
+            [path, *ROOM, "--ro-bind", "/", "/", "true"], capture_output=True, text=True, check=False, timeout=60
         )
-    return path
+        if tried.returncode == 0:
+            return path
+        trouble = f"does not work here: {tried.stderr.strip()}"
+    raise ConfinementError(
+        f"students' code is confined by bubblewrap, which {trouble}. Elsewhere run this in a Linux virtual machine. To "
+        "run it all the same, with your own rights on this machine and its files, say UNCONFINED=yes"
+    )
 
 
 def confined_command(bubblewrap: str, command: list[str], folder: Path, limits: Limits) -> list[str]:
@@ -87,8 +95,7 @@ def confined_command(bubblewrap: str, command: list[str], folder: Path, limits: 
     """
     package = Path(magnet_helpers.__file__).resolve().parent
     disk = str(limits.disk_mb * 2**20)
-    room = [bubblewrap, "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--cap-drop", "ALL"]
-    room += ["--clearenv", "--proc", "/proc", "--dev", "/dev"]
+    room = [bubblewrap, *ROOM, "--clearenv", "--proc", "/proc", "--dev", "/dev"]
     room += ["--size", disk, "--tmpfs", "/dev/shm", "--size", disk, "--tmpfs", "/tmp"]
     for path in SYSTEM:
         room += ["--ro-bind-try", path, path]

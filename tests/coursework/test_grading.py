@@ -26,10 +26,18 @@ from magnet_helpers.coursework.students import student_copy
 
 NAME = "01_classifier"
 SHORT = Limits(cell_seconds=6, total_seconds=100, memory_mb=1200, output_kb=50, processes=12)
-needs_bubblewrap = pytest.mark.skipif(
-    sys.platform != "linux" or shutil.which("bwrap") is None,
-    reason="there is no bubblewrap here (Debian, Ubuntu: apt install bubblewrap)",
-)
+
+
+def trouble() -> str:
+    """Return why students' code cannot be confined on this machine; empty if it can."""
+    try:
+        find_confinement()
+    except ConfinementError as error:
+        return str(error)
+    return ""
+
+
+needs_bubblewrap = pytest.mark.skipif(bool(trouble()), reason=trouble())
 
 
 @cache
@@ -58,7 +66,7 @@ def sources(tmp_path_factory) -> Path:
 
 
 def graded(sources: Path, folder: Path, limits: Limits = SHORT) -> dict[str, Graded]:
-    batch = Batch(sources, folder, folder.parent / "grading", limits, confined=shutil.which("bwrap") is not None)
+    batch = Batch(sources, folder, folder.parent / "grading", limits, confined=not trouble())
     list(batch.run())
     return {each.submission.student: each for each in batch.done()}
 
@@ -233,7 +241,7 @@ def test_an_interrupted_batch_leaves_nothing_running_and_goes_on(sources, tmp_pa
         hand_in(tmp_path / "in", student, {})
     command = [sys.executable, "-m", "magnet_helpers", "grade", str(tmp_path / "in")]
     command += ["--grades", str(tmp_path / "grading"), "--workers", "1"]
-    if shutil.which("bwrap") is None:
+    if trouble():
         command.append("--unconfined")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
@@ -260,6 +268,15 @@ def test_an_interrupted_batch_leaves_nothing_running_and_goes_on(sources, tmp_pa
     assert {path: path.stat().st_mtime for path in first} == first
     with (tmp_path / "grading" / "grades.csv").open(encoding="utf-8", newline="") as file:
         assert [float(row["points"]) for row in csv.DictReader(file)] == [8, 8, 8]
+
+
+def test_a_bubblewrap_that_does_not_work_is_no_confinement(tmp_path, monkeypatch):
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho no permission to make a room >&2\nexit 1\n", encoding="utf-8")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfinementError, match="no permission to make a room"):
+        find_confinement()
 
 
 def test_marks_for_other_versions_of_an_assignment_are_not_mixed(sources, tmp_path):
