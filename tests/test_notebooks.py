@@ -9,7 +9,7 @@ from magnet_helpers.address import badges, install_lines, repository
 from magnet_helpers.budget import BUDGETS
 from magnet_helpers.course import STAMP
 from magnet_helpers.lessons import LESSONS, Lesson, get_lesson
-from magnet_helpers.notebooks import _as_on_a_screen, _metadata, build_notebook, sources_digest
+from magnet_helpers.notebooks import _as_on_a_screen, build_notebook, notebook_metadata, sources_digest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = [lesson.name for lesson in LESSONS]
@@ -120,7 +120,7 @@ def test_colab_starts_it_with_a_gpu(name, made):
 
 
 def test_a_lesson_that_trains_nothing_takes_no_gpu():
-    assert not {"accelerator", "colab"} & set(_metadata(Lesson("00_x", "X", {}, gpu="")))
+    assert not {"accelerator", "colab"} & set(notebook_metadata(Lesson("00_x", "X", {}, gpu="")))
 
 
 @pytest.mark.parametrize("name", NAMES)
