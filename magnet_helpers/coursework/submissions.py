@@ -8,9 +8,13 @@ never from the student.
 
 import hashlib
 import json
+import os
 import re
+import shutil
+import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,23 +72,29 @@ def _assignment_of(path: Path, names: list[str]) -> str | None:
 
 
 def unpack(folder: Path) -> None:
-    """Unpack every `STUDENT.zip` in a folder into a folder `STUDENT`; one that is unpacked already is left alone.
+    """Unpack every `STUDENT.zip` in a folder into `STUDENT/from zip`, anew if the zip file changed since.
 
-    Only notebooks are taken out, under their bare names, up to `LARGEST_FILE` each.
+    Only notebooks are taken out, each under its bare name in a folder of its own, with the time that the zip file says,
+    and no more than `LARGEST_FILE` of each.
     """
     for path in sorted(folder.glob("*.zip")):
-        target = path.with_suffix("")
-        if target.exists():
+        target = path.with_suffix("") / "from zip"
+        stamp = target / "zip.txt"
+        said = f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == said:
             continue
-        try:
-            with zipfile.ZipFile(path) as archive:
-                inside = [entry for entry in archive.infolist() if Path(entry.filename).suffix == ".ipynb"]
-                target.mkdir()
-                for entry in inside:
-                    with archive.open(entry) as file:
-                        (target / Path(entry.filename).name).write_bytes(file.read(LARGEST_FILE + 1))
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError):
-            target.mkdir(exist_ok=True)  # an empty folder: a student without submissions
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        with suppress(zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError), zipfile.ZipFile(path) as archive:
+            notebooks = [entry for entry in archive.infolist() if Path(entry.filename).suffix == ".ipynb"]
+            for number, entry in enumerate(notebooks):
+                place = target / str(number) / Path(entry.filename).name
+                place.parent.mkdir()
+                with archive.open(entry) as file:
+                    place.write_bytes(file.read(LARGEST_FILE + 1))
+                seconds = time.mktime((*entry.date_time, 0, 0, -1))
+                os.utime(place, (seconds, seconds))
+        stamp.write_text(said, encoding="utf-8")
 
 
 def find_submissions(folder: Path, names: list[str]) -> tuple[list[Submission], list[str]]:

@@ -216,8 +216,24 @@ def test_submissions_are_found_in_folders_and_zip_files(tmp_path):
     (tmp_path / "x" / f"{NAME}.ipynb").unlink()
     found, remarks = find_submissions(tmp_path, [NAME])
     assert [(each.student, each.assignment) for each in found] == [("Ann", NAME), ("Böb (12)", NAME), ("Cid", NAME)]
-    assert found[2].path == tmp_path / "Cid" / "evil.ipynb"
+    assert found[2].path.name == "evil.ipynb"
+    assert found[2].path.is_relative_to(tmp_path / "Cid")
     assert [remark.split(":")[0] for remark in remarks] == ["Dan", "x"]
+
+
+def test_a_zip_file_is_unpacked_again_when_it_changed_and_its_newest_notebook_counts(tmp_path):
+    def zipped(*entries: tuple[str, int, str]) -> str:
+        with zipfile.ZipFile(tmp_path / "Ann.zip", "w") as archive:
+            for folder, year, said in entries:
+                notebook = handed_in(count=said)
+                archive.writestr(
+                    zipfile.ZipInfo(f"{folder}/{NAME}.ipynb", (year, 1, 1, 0, 0, 0)), nbformat.writes(notebook)
+                )
+        (found,), _ = find_submissions(tmp_path, [NAME])
+        return named(read_submission(found.path, NAME))["count"]
+
+    assert zipped(("new", 2026, "new"), ("old", 2020, "old")) == "new"
+    assert zipped(("a", 2021, "another file")) == "another file"
 
 
 def test_of_two_files_the_newer_counts_and_strange_ones_are_named(tmp_path):

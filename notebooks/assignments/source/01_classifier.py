@@ -14,8 +14,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 
 # %% [markdown] task="count" points=2 minutes=5 difficulty="easy"
 # ## Count the right answers
@@ -61,7 +62,7 @@ assert tuple(count_correct(torch.eye(10), torch.arange(10))) == (10, 10)
 #
 # The loss of one image is −log of the probability that softmax gives to the right digit. Return the *mean* over the images, in nats, as
 # a tensor with no dimensions. Do not use PyTorch's own loss. Your function must work for a logit of 5,000 too, where `exp` is infinite: what can
-# be taken away from all ten logits of an image without changing its probabilities?
+# be taken away from all ten logits of an image without changing its probabilities? A network will be trained with it, so the gradient must reach the logits.
 
 
 # %% task="cross_entropy" part="solution"
@@ -145,7 +146,7 @@ for right_answers, images in ((1135, 10000), (0, 3), (50, 50), (1, 2), (4000, 40
 # ## Explain what you see
 #
 # Run the cell below. It counts how often each digit is read correctly, with its interval. Which digits differ for sure? Which
-# difference may be luck? What does none of these intervals know about? Answer in four to eight sentences, with numbers from the output.
+# difference may be luck? What is not covered by any of these intervals? Answer in four to eight sentences, with numbers from the output.
 
 # %%
 from magnet_helpers import Accuracy, predict
@@ -172,6 +173,7 @@ print(lab.note)
 #
 # *How many training images does the classifier need?* Or ask a question of your own about the classifier. Say what you expect and why, before you measure.
 # Measure with at least three seeds. Draw one figure with labelled axes and intervals. Say what you found, also if it is not what you expected.
+# Name n, budget, dataset and seeds, and one limit of what you measured.
 #
 # A training is one call: `fit(ConvClassifier(), ClassificationLoss(), lab.data.train.first(1000), lab.data.validation, TrainingConfig(epochs=2, seed=0))`.
 

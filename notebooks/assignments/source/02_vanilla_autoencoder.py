@@ -14,8 +14,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 
 # %% [markdown] task="error" points=3 minutes=10 difficulty="easy"
 # ## The error of each image
@@ -90,7 +91,7 @@ for other in (
 #
 # An encoder is given as a list of layers. It gets images of one channel and `side` × `side` pixels.
 #
-# - `("conv", filters, size)`: a convolution with so many filters of `size` × `size`, as in Table 1: it keeps height and width ("same"), each filter looks
+# - `("conv", filters, size)`: a convolution with `filters` filters, each of `size` × `size`, as in Table 1: it keeps height and width ("same"), each filter looks
 #   at all channels that come in, and each has a bias.
 # - `("pool", size)`: max-pooling over `size` × `size` pixels. Height and width are divided by `size`; a remainder is dropped, so 7 becomes 3.
 # - `("dense", units)`: a dense layer with biases, connected to every number that comes in. It can follow any layer. After it come only
@@ -272,6 +273,7 @@ print(lab.note)
 #
 # *How small should the code be?* Or ask a question of your own about the vanilla autoencoder. Say what you expect and why, before you measure.
 # Measure with at least three seeds. Draw one figure with labelled axes and intervals. Say what you found, also if it is not what you expected.
+# Name n, budget, dataset and seeds, and one limit of what you measured.
 #
 # Here is the vanilla autoencoder with a code of `units` numbers. A training is one call:
 # `fit(network, ReconstructionLoss(), lab.data.train.first(5000), lab.data.validation.first(500), TrainingConfig(epochs=3, learning_rate=5e-3, schedule="linear", batch_size=32, seed=0))`.

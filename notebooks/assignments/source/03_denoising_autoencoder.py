@@ -14,15 +14,16 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 
 # %% [markdown] task="corrupt" points=3 minutes=10 difficulty="easy"
 # ## Noise of a different level for each image
 #
 # A denoiser that is trained at one noise level is good at that level. So denoisers are often trained with a level drawn for each image. Here the levels are
 # given: image i gets noise of *standard deviation* `noise_std[i]`. The numbers z are given too, one for each pixel, drawn from a standard
-# normal. Return clip(xᵢ + σᵢ·zᵢ, 0, 1) for every image i.
+# normal. Return clip(xᵢ + σᵢ·zᵢ, 0, 1) for every image i. Leave the arguments as they are.
 #
 # Mind the shapes: PyTorch lines them up from the right, and there are batches in which the wrong line-up raises no error.
 
@@ -216,6 +217,7 @@ print(f"pixels that are exactly black: {(lab.test.images == 0).float().mean():.0
 # noise of one size (every pixel moves by exactly ε, up or down at random). Which of them makes the best reformer? Or ask a question
 # of your own about denoising autoencoders. Say what you expect and why, before you measure. Measure with at least three seeds. Draw one figure with labelled axes and
 # intervals. Say what you found, also if it is not what you expected.
+# Name n, budget, dataset and seeds, and one limit of what you measured.
 #
 # A loss is any function with the arguments below, and a training is one call:
 # `fit(network, masking_loss, lab.data.train.first(5000), lab.data.validation.first(500), TrainingConfig(epochs=3, learning_rate=5e-3, schedule="linear", batch_size=32, seed=0))`.

@@ -14,8 +14,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 #
 # In all three tasks `stages` is a list of networks that map images (N, 1, H, W) to images of the same shape, first stage first.
 
@@ -68,8 +69,8 @@ for length in (1, 2, 4):
 # %% [markdown] task="inputs" points=4 minutes=20 difficulty="hard"
 # ## What a stage learns from
 #
-# Stages are pretrained one after the other. Stage 1 is a denoising autoencoder on the clean images. Stage `k` is one on what the stages before it, 1 to `k` − 1,
-# make of the *clean* images: these are its own "clean" images, and noise is added to them only later, in its loss. Return them for stage `k`, with
+# Stages are pretrained one after the other. Stage 1 is a denoising autoencoder on the clean images. Stage `k` is a denoising autoencoder too. Its
+# "clean" images are what the stages 1 to `k` − 1 make of the *clean* images. Noise is added to them only later, in its loss. Return them for stage `k`, with
 # `k` counted from 1.
 #
 # While stage `k` learns, the stages before it must not. So:
@@ -160,7 +161,7 @@ for k, modes in ((1, "tete"), (2, "tett"), (3, "tett"), (4, "ettt"), (4, "eeee")
 # ```
 #
 # It has four mistakes. Two keep stages from learning. One makes the stack learn the wrong thing. One adds to the step what others left behind:
-# the weights may still hold gradients of their pretraining. Write it without them. `noisy` are the corrupted images and `images` the clean ones. L is the squared error of the whole stack, summed over the pixels, mean over the images. Change every weight θ of
+# the weights may still hold gradients of their pretraining. Write the step without these four mistakes. `noisy` are the corrupted images and `images` the clean ones. L is the squared error of the whole stack, summed over the pixels, mean over the images. Change every weight θ of
 # every stage to θ − step_size · ∂L/∂θ, once, and return L as it was *before* the step.
 
 
@@ -281,6 +282,7 @@ print({name: getattr(lab.budget, name) for name in ("denoising_epochs", "pretrai
 # *Does depth pay when it costs the same?* A stack of three passes the training images through more autoencoders, in more epochs, than a single one. Give
 # the single one the same work, in epochs times autoencoders, and compare. Or ask a question of your own about stacks. Say what you expect and why, before you measure.
 # Measure with at least three seeds. Draw one figure with labelled axes and intervals. Say what you found, also if it is not what you expected.
+# Name n, budget, dataset and seeds, and one limit of what you measured.
 #
 # A training is one call:
 # `fit(network, DenoisingLoss(0.4), lab.data.train.first(5000), lab.data.validation.first(500), TrainingConfig(epochs=6, learning_rate=5e-3, schedule="linear", batch_size=32, seed=0))`.
@@ -306,4 +308,4 @@ print({name: getattr(lab.budget, name) for name in ("denoising_epochs", "pretrai
 # - 1 point: at least three seeds, and n, budget and dataset named.
 # - 1 point: one figure, axes labelled, intervals drawn.
 # - 1 point: the conclusion says no more than the intervals allow.
-# - 1 point: says how "the same cost" was counted and what it leaves unequal (weights, memory, schedule).
+# - 1 point: says how "the same cost" was counted and what it leaves unequal (weights, memory, schedule); for a question of one's own: names a limit.

@@ -14,8 +14,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 
 # %% [markdown] task="closed_form" points=2 minutes=10 difficulty="easy"
 # ## The penalty of one layer
@@ -150,11 +151,11 @@ for count in (1, 4):
 #
 # $$\lVert x - \hat x\rVert^2 + \lambda\,\lVert\partial h / \partial x\rVert_F^2 ,$$
 #
-# where ‖x − x̂‖² is the *sum* over the pixels. `published_loss` does what the program behind the paper did. It runs, it falls, and it is not this
-# loss, in two points. One of them changes only a factor. The other one makes the penalty blind to what it should shrink. Find both.
+# where ‖x − x̂‖² is the *sum* over the pixels. `published_loss` does what the program behind the paper did. It runs, and its value falls in training, but it differs from this loss in two
+# places. One of them changes only a factor. The other one makes the penalty blind to what it should shrink. Look for both before you write.
 #
 # Then write `contractive_loss`. The network that it gets has `dense` (with `dense.weight`), `encode(images)` and `decode(codes)`, as below.
-# It must do for any network of this kind, in the middle of its training too.
+# It must work for any network of this kind, also for one that was trained for a while.
 
 # %%
 import torch
@@ -299,7 +300,8 @@ print(f"norms: means over {len(sample)} test images · {lab.note}")
 #
 # *What if the penalty is put on the reconstruction, ‖∂g(f(x))/∂x‖²_F, and not on the code?* Or: *does denoising contract too?* (Measure that norm for the
 # reformers of lesson 03.) Or ask a question of your own about contraction. Say what you expect and why, before you measure. Measure with at least three
-# seeds. Draw one figure with labelled axes and intervals. Say what you found, also if it is not what you expected.
+# seeds, and beside a control without the penalty (or without noise). Draw one figure with labelled axes and intervals. Say what you found, also if it is not what you expected.
+# Name n, budget, dataset and seeds, and one limit of what you measured.
 #
 # A training is a few lines. A loss is any function `loss(network, images, labels, generator)` that returns a tensor without dimensions, so you can write your own:
 #

@@ -14,8 +14,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 #
 # For every attack in this part: **it leaves nothing behind**. Afterwards the given images have the same values and do not require gradients. The network's
 # weights hold no gradients in `.grad`, and can be trained as before. The adversarial images are plain numbers, without a graph. A forgotten gradient is
@@ -92,7 +93,7 @@ for n, side, step in ((1, 3, 0.3), (8, 4, 0.1), (5, 4, 0.0)):
 # %% [markdown] task="predicted" points=2 minutes=10 difficulty="easy"
 # ## Without the right labels
 #
-# The paper's attacker does not know the labels. She takes the network's own answer to each clean image for y. Write this attack, again without the
+# The paper's attacker does not know the labels. He takes the network's own answer to each clean image for y. Write this attack, again without the
 # package's `FGSM`. You may call your `fgsm`. (The tests bring a right `fgsm` of their own: a mistake there costs nothing here.)
 
 
@@ -165,7 +166,7 @@ for n, side, step in ((12, 4, 0.25), (1, 3, 0.1)):
 # ## Find the bug
 #
 # A paper says: "We attacked reformer and classifier together, in the white box." Its code is below. It runs, it changes every image, and the defence looks
-# strong under it. But the attacker of this code does not use all that a white-box attacker knows. What is missing?
+# strong under it. But the attacker of this code does not use all that a white-box attacker knows. What is missing? Find it before you write.
 #
 # Write `white_box_fgsm`: one FGSM step on reformer and classifier as *one* network. y is the answer of this whole network to the clean image. Do not use the
 # package's `FGSM`. You may call your own functions from above. (The tests bring right ones of their own.)
@@ -304,8 +305,8 @@ print(lab.note)
 
 # %% [markdown] task="explain" part="answer"
 # With seed 0 and the fast budget the white box is above the grey box for the vanilla autoencoder (25.4 against 18.6 %) and for noise 0.1 (31.2 against 29.4 %, with
-# intervals that overlap). A white-box attacker knows all that a grey-box attacker knows and can hand in the grey-box image, so she cannot be weaker. Such a row says nothing good
-# about the defence: the one step along the gradient was a bad attack. If she takes the better of the two images, 13.8 and 21.1 % are left, below both boxes. Ten smaller steps leave
+# intervals that overlap). A white-box attacker knows all that a grey-box attacker knows and can hand in the grey-box image, so he cannot be weaker. Such a row says nothing good
+# about the defence: the one step along the gradient was a bad attack. If he takes the better of the two images, 13.8 and 21.1 % are left, below both boxes. Ten smaller steps leave
 # 1.0 [0.3, 3.6] and 1.5 [0.5, 4.3] % of 200 images. The gradient was not zero (no image was left unchanged): it changes along the way, and one large step cannot follow. With noise 0.4 the
 # order is as it should be, 52.6 below 62.0 %, but PGD leaves 8.5 [5.4, 13.2] %. So a row without the sign is not safe either. I would print the lowest number, PGD's, as "at most", with ε, steps, n
 # and the seed beside it: a stronger attack may lower it further.
@@ -319,8 +320,9 @@ print(lab.note)
 # ## Investigate
 #
 # *How many steps does the attacker need?* Or: *does an attack on one reformer work on another one that was trained from another seed?* Or ask a question of your own about attacks. Say what you
-# expect and why, before you measure. Measure with at least three seeds (of the reformer: train small ones as below, all before the same classifier). Draw one figure with
+# expect and why, before you measure. Measure with at least three seeds (of the reformer: train small ones as below, all before the same classifier), and give the attack with all its settings. Draw one figure with
 # labelled axes and intervals. Say what you found, also if it is not what you expected.
+# Name n, budget, dataset and seeds, and one limit of what you measured.
 #
 # ```python
 # from magnet_helpers import PGD, ConvAutoencoder, DenoisingLoss, ReformedClassifier, TrainingConfig, fit, initial_weights_from

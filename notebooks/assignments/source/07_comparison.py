@@ -13,8 +13,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 
 # %% [markdown] task="interval" points=3 minutes=15 difficulty="medium"
 # ## A mean with its interval
@@ -76,10 +77,11 @@ assert abs(mean - 0.25) < 1e-6 and abs(half_width) < 1e-6, (
 #
 # - `won`: how many images only the second gets right,
 # - `lost`: how many images only the first gets right,
-# - `p`: if each of these images falls to either side like a fair coin, how likely is a split at least as uneven as this one, to either side?
+# - `p`: take only the `won` + `lost` images. If a fair coin decided for each of them which defence wins, how probable is a split at least as uneven as this
+#   one, counting both directions?
 #   If there is no such image, p is 1. A chance is never above 1.
 #
-# p shall be exact, without `scipy` and without an approximation. Your function must work when thousands of images tell the two defences apart. `0.5 ** 2000` is zero for a
+# p must be exact, without `scipy` and without an approximation. Your function must work when thousands of images tell the two defences apart. `0.5 ** 2000` is zero for a
 # computer, and a factorial soon is too large for a float. Python's whole numbers have no such limit: `math.comb(n, k)` is exact, and
 # `a / b` of two huge whole numbers is a good float.
 
@@ -181,7 +183,7 @@ assert float(worst_case(torch.eye(3) == 0)) == 0, "three attacks, and each image
 #
 # Run the cell below. It compares three pairs of defences in the grey box: for each seed the paired difference with its p, then the mean over the seeds with the
 # interval of the lesson. In two of the pairs p is tiny for two seeds, and still the interval over the seeds includes 0. In the third pair
-# no seed differs by more than 2 points, and the interval does not include 0.
+# no seed differs by more than 2.1 points, and the interval does not include 0.
 #
 # How do these fit together? What does each p say, and what not? Which of the three differences would you report, and how?
 # Answer in four to eight sentences, with numbers from the output.
@@ -228,7 +230,7 @@ print(results.note)
 # ledger does (another noise level, another setting, the worst of both boxes, another length of the classifier's training). Write it as a
 # difference and a threshold, and say what you expect and why, *before* you compute. Then give your verdict: it holds, it does not hold, or it is undecided.
 #
-# Draw one figure with labelled axes and intervals. Use all seeds. You have `results.find`, `results.right`, `results.gain`, `difference` and `estimate`, and your own functions.
+# Draw one figure with labelled axes and intervals. Use all seeds. Name n, budget, dataset and seeds, and one limit of your verdict. You have `results.find`, `results.right`, `results.gain`, `difference` and `estimate`, and your own functions.
 # `results.right((defense, setting, FGSM_SETTINGS), results.seeds)` gives booleans, one row for each seed and one column for each image.
 
 # %%

@@ -14,8 +14,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 
 # %%
 import torch
@@ -80,8 +81,8 @@ assert reconstruction_score(same, same.clone(), 1).tolist() == [0, 0], "a perfec
 # 1. the *smallest* threshold with which no more than this share of the clean images is rejected. Smallest, because each image above it may be an attack;
 # 2. *how many* of these clean images it rejects.
 #
-# The rate is at least 0 and less than 1. Do not round up: 0.1 of 37 images are 3.7, so 3 may be rejected, not 4. Scores may be equal to each
-# other. Then fewer images may be rejected than the rate allows, so do not guess the second number: count. The scores come as a tensor of shape (n,), in no order.
+# The rate is at least 0 and less than 1. Do not round up: 0.1 of 37 images are 3.7, so at most 3 are rejected. Some scores can be equal. Then it can
+# happen that fewer images are rejected than the rate allows. So count the rejected images, do not compute their number from the rate. The scores come as a tensor of shape (n,), in no order.
 
 
 # %% task="threshold" part="solution"
@@ -244,11 +245,12 @@ pd.DataFrame(columns).style.set_caption(f"% of the images, with 95 % interval ·
 # *What would you pay?* A false-positive rate is a price: honest users who get no answer. Choose an attack and show what each price buys. Or ask a question of your own
 # about detectors: another autoencoder as detector, another temperature, fewer validation images.
 #
-# Say what you expect and why, before you measure. Take at least four rates. Choose each threshold on validation images and count on test images. Draw one figure with labelled axes and
+# Say what you expect and why, before you measure. Take at least four rates, or four values of what you vary. Choose each threshold on validation images and count on test images. Draw one figure with labelled axes and
 # intervals: what honest users lose on one axis, what the attacker loses on the other. Say which rate you would choose, and for whom.
+# Name n, budget, dataset and seeds, and one limit of what you measured.
 #
 # A whole MagNet is one call: `MagNet.calibrated(classifier, reformer, lab.detectors(DETECTORS), lab.data.validation.images, false_positive_rate=0.01)`; `judge(images, labels)` says
-# what becomes of images. `lab` gives the networks, as in the cell above.
+# what becomes of images. The classifier is `lab.classifier()`, a reformer `lab.reformer(MAGNETS_OWN[0])`; `MagNet`, `DETECTORS` and `MAGNETS_OWN` come from `magnet_helpers`.
 
 # %%
 # Your code: as many cells as you like, below this one.

@@ -14,8 +14,9 @@
 # %% [markdown]
 # # Part A · Write it
 #
-# Replace `raise NotImplementedError` by your own lines. Below each task a *check* tells you at once what is off. It may be called
+# Replace `raise NotImplementedError` with your own lines. Below each task a *check* tells you at once what is off. It may be called
 # as often as you like. More tests run when your work is graded: they call your functions by their names, so keep the names.
+# A task gives all its points or none. When it is graded, a cell may run for a minute, without internet.
 
 # %%
 import torch
@@ -155,7 +156,7 @@ for number, (n, many) in enumerate(((1, 2), (4, 1), (3, 5))):
 ### END HIDDEN TESTS
 
 # %% [markdown] task="gain" points=4 minutes=25 difficulty="medium"
-# ## What an attacker wants who knows the detectors
+# ## The aim of an attacker who knows the detectors
 #
 # He wants the wrong answer, and no detector may see it. Lesson 09 puts both into one number for each image, which he raises. Here it is without the slack:
 #
@@ -273,7 +274,8 @@ print(lab.note_for(len(few)))
 # %% [markdown] task="investigate" points=5 minutes=60 difficulty="open"
 # ## Investigate: break a MagNet of your own
 #
-# Build a MagNet that you believe in: your choice of reformer, detectors and false-positive rate, or the random pick (`RandomReformer`). Say why you believe in it, and which accuracy you expect to be left. Then
+# Build a MagNet that you believe in: your choice of reformer, detectors and false-positive rate, or several reformers of which one is picked at random for each image
+# (`RandomReformer([…])` from `magnet_helpers`). Say why you believe in it, and which accuracy you expect to be left. Then
 # break it as well as you can with no pixel changed by more than ε = 0.2.
 #
 # Report it so that somebody else could check it:
@@ -284,7 +286,7 @@ print(lab.note_for(len(few)))
 # - *the numbers*: n, seed, dataset; rejected, accepted and right, accepted and wrong; the share not fooled with its 95 % interval;
 # - *the doubt*: what you did to see whether your attack is weak (more steps, another start, an attack without gradients, ε = 1).
 #
-# `MagNet.calibrated(…)` builds one (lesson 08), `DetectorAwarePGD(…).run(magnet, images, labels)` attacks it, `judge(images, labels)` counts.
+# `MagNet.calibrated(…)` builds one (lesson 08), `DetectorAwarePGD(…).run(magnet, images, labels)`, from `magnet_helpers.attacks`, attacks it, `judge(images, labels)` counts.
 
 # %%
 # Your code: as many cells as you like, below this one.
