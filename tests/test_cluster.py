@@ -57,6 +57,7 @@ def test_images_arrive_as_they_were_sent():
         assert torch.equal(getattr(came, part).labels, getattr(data, part).labels)
 
 
+@pytest.mark.long
 def test_a_cluster_makes_what_this_machine_makes(client, tmp_path):
     here, there = new_lab(tmp_path / "here"), new_lab(tmp_path / "there")
     cells = [here.cell(defense) for defense in DEFENSES]

@@ -126,7 +126,7 @@ course.Course(root, "smoke", "digits", 7).run(root / "out")
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT])
 def test_a_course_that_was_stopped_goes_on_where_it_was(root, number):
     command = [sys.executable, "-c", KILLED, str(root)]
     process = subprocess.Popen(command, env={**os.environ, "WAIT": "01_b"}, stderr=subprocess.PIPE, text=True)

@@ -197,6 +197,7 @@ def test_rejected_or_right_is_not_fooled():
     assert report.not_fooled.tolist() == [True, False, True, True]
 
 
+@pytest.mark.long
 def test_worker_processes_give_the_same(lab, tmp_path):
     """Two processes train, attack and keep; what they made is loaded here, and is what one process makes."""
     several = dataclasses.replace(lab, budget=dataclasses.replace(TINY, processes=2), store=Store(tmp_path))

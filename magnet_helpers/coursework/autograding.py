@@ -153,7 +153,7 @@ class ConfinedExecute(Execute):  # type: ignore[misc]
     def __init__(self, limits: Limits, bubblewrap: str | None) -> None:
         super().__init__()
         self.limits, self.bubblewrap = limits, bubblewrap
-        self.iopub_timeout = 60  # seconds, on a busy machine
+        self.iopub_timeout = 15  # seconds in which a finished cell's outputs arrive, on a busy machine
         self.remarks: list[str] = []
         self._ended = ""
         self._printed = 0
