@@ -13,6 +13,7 @@ from magnet_helpers.attack_results import run_study
 from magnet_helpers.budget import BUDGETS, FAST, PAPER, get_budget
 from magnet_helpers.cells import Cell
 from magnet_helpers.data import DataError, load_images
+from magnet_helpers.device import Precision, reduced_precision
 from magnet_helpers.lab import Lab
 from magnet_helpers.models import IMAGE_SHAPE, ContractiveAutoencoder, ConvAutoencoder, ConvClassifier
 from magnet_helpers.reproduce import PARTS, reproduce
@@ -22,10 +23,13 @@ from magnet_helpers.workspace import workspace
 def compile_loops() -> None:
     """Use every loop of `kernels` once: numba keeps what it has compiled on disk."""
     images = torch.zeros(2, *IMAGE_SHAPE, requires_grad=True)
-    for model in (ConvClassifier(), ConvAutoencoder()):
-        model(images).sum().backward()
-    _, products = ContractiveAutoencoder().encode_along(images, images)
-    products.sum().backward()
+    both: tuple[Precision, ...] = ("float32", "auto")
+    for precision in both:  # attacks and evaluations, and trainings
+        with reduced_precision(images.device, precision):
+            outputs = [model(images) for model in (ConvClassifier(), ConvAutoencoder())]
+            outputs.append(ContractiveAutoencoder().encode_along(images, images)[1])
+        for each in outputs:
+            each.sum().backward()
 
 
 def run_reproduction(options: argparse.Namespace) -> int:

@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from numba import njit
 from torch import nn
 from torch.func import jacrev, jvp
+from torch.nn import functional as F
 
 from magnet_helpers import fused, kernels
 from magnet_helpers.fused import run, run_along
@@ -32,10 +35,11 @@ def first_layer(channels=3, kernel_size=3, dtype=DOUBLE):
     return nn.Sequential(conv, nn.MaxPool2d(2), nn.ReLU())
 
 
-def last_layer(channels=3, dtype=DOUBLE):
+def last_layers(channels=3, dtype=DOUBLE):
     torch.manual_seed(2)
-    conv = nn.ConvTranspose2d(channels, 1, 3, stride=2, padding=1, output_padding=1, dtype=dtype)
-    return nn.Sequential(nn.ReLU(), conv)
+    conv = nn.ConvTranspose2d(2, channels, 2, stride=3, dilation=2, dtype=dtype)
+    last = nn.ConvTranspose2d(channels, 1, 3, stride=2, padding=1, output_padding=1, dtype=dtype)
+    return nn.Sequential(conv, nn.ReLU(), last)
 
 
 def gradients(layers, images, function):
@@ -59,8 +63,8 @@ CASES = {
     "encoder": (ConvAutoencoder().double().encoder, digits_like()),
     "decoder": (ConvAutoencoder().double().decoder, random(4, 32, 7, 7)),
     "classifier": (ConvClassifier().double().features, digits_like()),
-    "last": (last_layer(), random(4, 3, 5, 6)),
-    "last, channels-last": (last_layer(), random(4, 3, 5, 6).contiguous(memory_format=torch.channels_last)),
+    "last": (last_layers(), random(4, 2, 5, 6)),
+    "last, channels-last": (last_layers(), random(4, 2, 5, 6).contiguous(memory_format=torch.channels_last)),
 }
 
 
@@ -110,7 +114,7 @@ def test_without_numba_the_layers_themselves_run(monkeypatch, calls):
     assert not calls
 
 
-@pytest.mark.parametrize("layers", [first_layer(2), nn.Sequential(*first_layer(2), *last_layer(2))])
+@pytest.mark.parametrize("layers", [first_layer(2), nn.Sequential(*first_layer(2), *last_layers(2))])
 def test_gradients_pass_gradcheck(layers):
     images = random(2, 1, 4, 4).requires_grad_()
     # The parameters are changed in place by gradcheck: they need not be passed on.
@@ -212,17 +216,22 @@ def test_other_layers_run_as_they_are(case, pool, calls):
     assert not calls
 
 
+DOUBLING = {"stride": 2, "padding": 1, "output_padding": 1}
+
+
 @pytest.mark.parametrize(
-    "conv",
+    ("conv", "last"),
     [
-        nn.ConvTranspose2d(2, 1, 3, stride=2, padding=1),
-        nn.ConvTranspose2d(2, 1, 4, stride=2, padding=1),
-        nn.ConvTranspose2d(2, 1, 3, stride=2, padding=1, output_padding=1, bias=False),
-        nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1),
+        (nn.ConvTranspose2d(2, 2, 3), nn.ConvTranspose2d(2, 1, 3, stride=2, padding=1)),
+        (nn.ConvTranspose2d(2, 2, 3), nn.ConvTranspose2d(2, 1, 4, stride=2, padding=1)),
+        (nn.ConvTranspose2d(2, 2, 3), nn.ConvTranspose2d(2, 1, 3, **DOUBLING, bias=False)),
+        (nn.ConvTranspose2d(2, 2, 3), nn.ConvTranspose2d(2, 2, 3, **DOUBLING)),
+        (nn.ConvTranspose2d(2, 2, 3, bias=False), nn.ConvTranspose2d(2, 1, 3, **DOUBLING)),
+        (nn.Conv2d(2, 2, 3), nn.ConvTranspose2d(2, 1, 3, **DOUBLING)),
     ],
 )
-def test_other_transposed_convolutions_run_as_they_are(conv, calls):
-    layers, images = nn.Sequential(nn.ReLU(), conv), random(2, 2, 5, 5, dtype=torch.float32)
+def test_other_transposed_convolutions_run_as_they_are(conv, last, calls):
+    layers, images = nn.Sequential(conv, nn.ReLU(), last), random(2, 2, 5, 5, dtype=torch.float32)
     assert torch.equal(run(layers, images), layers(images))
     assert not calls
 
@@ -255,6 +264,56 @@ print([loop.py_func.__qualname__ for loop in loops if not loop.signatures])
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     # Nothing asks how the classifier changes along a direction.
     assert done.stdout.strip() == "['first_layer.<locals>.along']"
+
+
+def test_bfloat16_images_under_autocast_run_as_they_are(calls):
+    layers, images = first_layer(dtype=torch.float32), random(2, 1, 8, 8, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(run(layers, images), layers(images))
+    assert not calls
+
+
+def test_the_loops_round_to_bfloat16_as_pytorch_does():
+    @njit
+    def through(numbers, halves, back):
+        for i in range(len(numbers)):
+            halves[i] = kernels._narrow(numbers[i], halves)
+            back[i] = kernels._wide(halves[i])
+
+    ties = (np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)) | np.uint32(0x8000)  # midway between two bfloat16
+    numbers = np.concatenate([ties, ties - 1, ties + 1, np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)])
+    numbers = numbers.view(np.float32)
+    halves, back = np.empty(len(numbers), np.uint16), np.empty_like(numbers)
+    through(numbers, halves, back)
+    expected = torch.from_numpy(numbers).bfloat16()
+    torch.testing.assert_close(torch.from_numpy(back), expected.float(), rtol=0, atol=0, equal_nan=True)
+    assert expected.isnan().sum() > 0
+    assert expected.isinf().sum() > 0
+
+
+def rounding_where_the_loops_round(autoencoder, images):
+    """The same autoencoder in PyTorch's own operations: products of bfloat16, everything else in float32."""
+    conv1, conv2 = autoencoder.encoder[0], autoencoder.encoder[3]
+    conv3, last = autoencoder.decoder[0], autoencoder.decoder[2]
+    first = F.max_pool2d(conv1(images), 2).relu().bfloat16()
+    second = F.conv2d(first, conv2.weight.bfloat16(), padding=1).float() + conv2.bias[:, None, None]
+    code = F.max_pool2d(second, 2).relu().bfloat16()
+    third = F.conv_transpose2d(code, conv3.weight.bfloat16(), stride=2, padding=1, output_padding=1).float()
+    return last((third + conv3.bias[:, None, None]).relu()).sigmoid()
+
+
+def test_under_autocast_the_loops_round_where_pytorchs_layers_would():
+    torch.manual_seed(3)
+    network, images = ConvAutoencoder(), digits_like(n=16, dtype=torch.float32)
+    expected, expected_gradients = gradients(network, images, rounding_where_the_loops_round)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = network(images)
+    weights = random(*out.shape, seed=9, dtype=out.dtype)
+    got_gradients = torch.autograd.grad((out * weights).sum(), list(network.parameters()))
+    # A sum in another order may end on the other side of a rounding: one bfloat16 step, in few places.
+    torch.testing.assert_close(out.detach(), expected, rtol=0, atol=2e-4)
+    for one, other in zip(got_gradients, expected_gradients[1:], strict=True):
+        assert (one - other).norm() / other.norm() < 2e-3
 
 
 @pytest.mark.parametrize("model", [ConvAutoencoder, ContractiveAutoencoder, ConvClassifier])
