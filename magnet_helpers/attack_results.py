@@ -18,7 +18,7 @@ from magnet_helpers.lab import Lab
 from magnet_helpers.recipes import TRAINING_CODE
 from magnet_helpers.result_files import check_one_kind, note_of, pack_bits, read_rows, unpack_bits, write_rows
 from magnet_helpers.threats import WITHIN_EPSILON, WITHOUT_BOUND, all_threats, confident_threats
-from magnet_helpers.trials import ATTACK_CODE, Trial, all_trials, restore, run_trial_artifact, run_trials
+from magnet_helpers.trials import ATTACK_CODE, Trial, all_trials, is_stored, restore, run_trial_artifact, run_trials
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,9 @@ def study(budget: Budget) -> list[Trial]:
 def run_study(lab: Lab, seeds: Sequence[int], path: Path) -> AttackResults:
     """Carry out the whole study, one seed after the other, and add its rows to a results file after each.
 
-    Every trained network and every trial is kept when it is done, so a run that was stopped goes on from there.
+    Every trained network and every trial is kept when it is done, so a run that was stopped goes on from there; the
+    rows of what was done are in the file then, too. What the file holds already is not made again, wherever it comes
+    from, if the same code made it.
 
     Args:
         lab: its budget, data and store.
@@ -229,11 +231,27 @@ def run_study(lab: Lab, seeds: Sequence[int], path: Path) -> AttackResults:
     if others := {(row.dataset, row.budget) for row in rows} - {ours}:
         raise ValueError(f"{path} holds results of {sorted(others)}, these are of {ours}: name another file")
     for number, seed in enumerate(seeds, start=1):
-        some, of_seed = study(lab.budget), replace(lab, seed=seed)
+        of_seed = replace(lab, seed=seed)
+        some = _without_known(of_seed, study(lab.budget), _read(path))
         text = f"seed {seed}, {number} of {len(seeds)}: {len(some)} trials, {lab.data.title}, {lab.budget.name} budget"
         print(text, file=sys.stderr)
-        write_attack_results(path, run_attacks(of_seed, some).rows)
+        try:
+            run_trials(of_seed, some)
+        finally:
+            write_attack_results(path, [row_of(of_seed, trial) for trial in some if is_stored(of_seed, trial)])
     return AttackResults(_read(path))
+
+
+def _without_known(lab: Lab, trials: Iterable[Trial], rows: Iterable[TrialRow]) -> list[Trial]:
+    today = (TRAINING_CODE, ATTACK_CODE)
+    known = {row.identity for row in rows if (row.training_code, row.attack_code) == today}
+    ours = (lab.data.name, lab.budget.name, lab.seed)
+
+    def identity(trial: Trial) -> tuple[object, ...]:
+        images = len(lab.data.test.spread(trial.images))
+        return (*ours, trial.defense.label, trial.threat.name, repr(trial.threat.attack), images)
+
+    return [trial for trial in trials if identity(trial) not in known]
 
 
 def _read(path: Path) -> list[TrialRow]:

@@ -125,6 +125,25 @@ def _cell(defense: Defense, classifier: Recipe, recipes: Recipes, images: int) -
     return Cell(defense, classifier, reformer, PAPER_ATTACK, images, recipes.seed, measured)
 
 
+def _identity(lab: Lab, cell: Cell, setting: str) -> tuple[object, ...]:
+    """Return what `Row.identity` of this cell's row will be."""
+    trained = (cell.classifier.config.epochs, cell.classifier.config.seed, cell.reformer_seed)
+    ours = (lab.data.name, lab.budget.name, cell.defense.label)
+    return (*ours, *trained, repr(cell.attack), setting, cell.images)
+
+
+def without_known(lab: Lab, cells: Iterable[Cell], rows: Iterable[Row]) -> list[Cell]:
+    """Return the cells that these rows do not hold, or hold as another state of the code made them."""
+    today = (TRAINING_CODE, EVALUATION_CODE)
+    known = {row.identity: row for row in rows if (row.training_code, row.evaluation_code) == today}
+
+    def is_known(cell: Cell) -> bool:
+        found = [known.get(_identity(lab, cell, setting)) for setting in SETTINGS]
+        return all(row is not None and (row.jacobian is not None or not cell.jacobian_images) for row in found)
+
+    return [cell for cell in cells if not is_known(cell)]
+
+
 def rows_of(lab: Lab, cell: Cell) -> list[Row]:
     """Return the rows of a cell whose report is stored; none if it is not."""
     artifact = lab.store.load(cell.settings(lab.data.fingerprint))
@@ -175,7 +194,8 @@ def reproduce(
         lab: its budget, data and store.
         seeds: of classifier and reformers.
         parts: some of `PARTS`.
-        path: of the results file. Rows that are in it already, and are not made again here, stay.
+        path: of the results file. Rows that are in it already stay; what they hold is not made again, wherever they
+            come from, if the same code made them.
         make: carries out cells and leaves their reports in the lab's store: `lab.make`, or one that uses a cluster.
 
     Raises:
@@ -196,8 +216,10 @@ def reproduce(
     steps = [cells_of_seed(lab.budget, seed, parts, images) for seed in seeds]
     if "cross" in parts:
         steps.append(crossed_cells(lab.budget, seeds, images))
-    for number, cells in enumerate(steps, start=1):
-        text = f"step {number} of {len(steps)}: {len(cells)} cells, {lab.data.title}, {lab.budget.name} budget"
+    for number, wanted in enumerate(steps, start=1):
+        cells = without_known(lab, wanted, rows.values())
+        there = f", {len(wanted) - len(cells)} of {len(wanted)} are in the file" if len(cells) < len(wanted) else ""
+        text = f"step {number} of {len(steps)}: {len(cells)} cells, {lab.data.title}, {lab.budget.name} budget{there}"
         print(text, file=sys.stderr)
         try:
             make(cells)

@@ -81,9 +81,14 @@ def all_trials(defenses: Iterable[MagNetRecipe], threats: Sequence[Threat], imag
     ]
 
 
+def is_stored(lab: Lab, trial: Trial) -> bool:
+    """Return whether the report of a trial is there, and need not be made."""
+    return lab.store.load(_settings(lab, trial)) is not None
+
+
 def run_trials(lab: Lab, some: Sequence[Trial]) -> list[TrialReport]:
     """Return the reports of many trials; what is missing is made, several at once, and kept."""
-    missing = [each for each in some if lab.store.load(_settings(lab, each)) is None]
+    missing = [each for each in some if not is_stored(lab, each)]
     if missing:
         lab.train(dict.fromkeys(defense for trial in missing for defense in _autoencoders(trial)))
         shared = dict.fromkeys((each.threat, each.images) for each in missing if each.needs_no_defense)

@@ -221,25 +221,39 @@ def test_the_study_is_every_defence_under_every_threat():
     assert {each.images for each in found} == {1_000}
 
 
-def test_a_study_writes_after_each_seed_and_goes_on(lab, short, tmp_path, monkeypatch):
+def test_a_study_that_was_stopped_keeps_its_rows_and_goes_on(lab, short, tmp_path, monkeypatch):
     path = tmp_path / "attacks.csv"
     made = []
-    whole = attack_results.run_attacks
 
     def stop_in_the_second_seed(of_seed, some):
         made.append(of_seed.seed)
+        for each in some[:1] if len(made) == 2 else some:
+            run_trial(of_seed, each)
         if len(made) == 2:
             raise KeyboardInterrupt
-        return whole(of_seed, some)
 
     with monkeypatch.context() as patch:
-        patch.setattr(attack_results, "run_attacks", stop_in_the_second_seed)
+        patch.setattr(attack_results, "run_trials", stop_in_the_second_seed)
         with pytest.raises(KeyboardInterrupt):
             run_study(lab, [3, 4], path)
-    assert AttackResults(read_rows(path, TrialRow)).seeds == [3]
+    of_one_seed = 2 * 2 + 2 * 4
+    assert [row.seed for row in read_rows(path, TrialRow)] == [3] * of_one_seed + [4]
     results = run_study(lab, [4], path)
     assert results.seeds == [3, 4]
-    assert len(results.rows) == len({each.identity for each in results.rows}) == 2 * (2 * 2 + 2 * 4)
+    assert len(results.rows) == len({each.identity for each in results.rows}) == 2 * of_one_seed
+
+
+def test_what_the_file_holds_is_not_made_again_unless_the_code_is_another(lab, short, tmp_path, monkeypatch):
+    path = tmp_path / "attacks.csv"
+    rows = run_study(lab, [3], path).rows
+    elsewhere = dataclasses.replace(lab, store=Store(tmp_path / "nothing is stored here"))
+    asked = []
+    monkeypatch.setattr(attack_results, "run_trials", lambda _, some: asked.append(list(some)))
+    assert run_study(elsewhere, [3], path).rows == rows
+    write_attack_results(path, [dataclasses.replace(rows[2], attack_code="another")])
+    run_study(elsewhere, [3], path)
+    assert [len(some) for some in asked] == [0, 1]
+    assert (asked[1][0].defense.label, asked[1][0].threat.name) == (rows[2].defence, rows[2].threat)
 
 
 def test_a_study_is_not_mixed_with_another(lab, tmp_path):

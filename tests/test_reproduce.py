@@ -124,6 +124,32 @@ def test_a_run_that_was_stopped_goes_on(lab, small, tmp_path):
     assert len({row.identity for row in rows}) == 12
 
 
+def test_what_the_file_holds_is_not_made_again_unless_the_code_is_another(lab, small, tmp_path):
+    path = tmp_path / "tiny.csv"
+    rows = reproduce(lab, [4], ["grid"], path, lab.make)
+    elsewhere = dataclasses.replace(lab, store=Store(tmp_path / "nothing is stored here"))
+    asked = []
+    again = reproduce(elsewhere, [4, 5], ["grid"], path, lambda cells: asked.append(list(cells)))
+    assert again == rows
+    for name in ("training_code", "evaluation_code"):
+        write_rows(path, [*rows[:4], dataclasses.replace(rows[4], **{name: "x"}), rows[5]])
+        reproduce(elsewhere, [4], ["grid"], path, lambda cells: asked.append(list(cells)))
+    both = cells_of_seed(TINY, 4, ["grid"], 20)
+    assert asked == [[], cells_of_seed(TINY, 5, ["grid"], 20), both[1:], both[1:]]
+
+
+def test_a_file_without_the_jacobian_is_completed(lab, monkeypatch, tmp_path):
+    monkeypatch.setattr(reproduce_module, "GRID", (contractive(1e-3),))
+    monkeypatch.setattr(reproduce_module, "JACOBIAN_IMAGES", 2)
+    path, asked = tmp_path / "tiny.csv", []
+    rows = reproduce(lab, [0], ["grid"], path, lab.make)
+    write_rows(path, [dataclasses.replace(row, jacobian=None) for row in rows])
+    reproduce(lab, [0], ["grid"], path, lambda cells: asked.append(len(cells)))
+    assert read_rows(path, Row) == rows
+    reproduce(lab, [0], ["grid"], path, lambda cells: asked.append(len(cells)))
+    assert asked == [1, 0]
+
+
 def test_rows_of_what_is_not_there(lab):
     assert rows_of(lab, cells_of_seed(TINY, 9, ["grid"], 20)[0]) == []
 
