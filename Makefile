@@ -79,7 +79,7 @@ student: $(READY)  ## the assignments without solutions, as a zip to hand out
 
 grade: $(READY)  ## grade a folder of submissions: make grade SUBMISSIONS=folder
 	$(if $(SUBMISSIONS),,$(error say which folder: make grade SUBMISSIONS=folder))
-	$(RUN) -m magnet_helpers grade '$(SUBMISSIONS)' $(if $(GRADES),--grades '$(GRADES)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(UNCONFINED),--unconfined)
+	$(RUN) -m magnet_helpers grade '$(SUBMISSIONS)' $(if $(GRADES),--grades '$(GRADES)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(filter yes,$(UNCONFINED)),--unconfined)
 
 address: $(READY)  ## write the repository's address (pyproject.toml) into README and notebooks, without executing them
 	$(RUN) -m magnet_helpers address

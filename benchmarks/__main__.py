@@ -11,6 +11,7 @@ import torch
 from benchmarks import attacks, growth, penalty, precision, protocol, training
 from magnet_helpers.artifacts import write_json, write_text
 from magnet_helpers.budget import BUDGETS, FAST
+from magnet_helpers.device import precision_on
 from magnet_helpers.parallel import usable_cores
 from magnet_helpers.workspace import workspace
 
@@ -57,6 +58,7 @@ def main() -> None:
         "cores": usable_cores(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "threads": torch.get_num_threads(),
+        "precision": precision_on(device, "auto"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""),
@@ -82,7 +84,10 @@ def main() -> None:
         ]
     text = "\n".join(f"## {name[0].upper()}{name[1:]}\n\n{table(rows)}" for name, rows in parts.items())
     note = f"Medians of {options.rounds} interleaved rounds. Training: {count:,} images, batch {training.BATCH_SIZE}. "
-    note += f"{machine['processor']}, {machine['cores']} cores, {machine['device']}, torch {machine['torch']}."
+    note += (
+        ", ".join(str(machine[key]) for key in ("processor", "device", "precision"))
+        + f", {machine['cores']} cores, torch {machine['torch']}."
+    )
     folder = workspace() / "build" / "benchmarks"
     settings = {"machine": machine, "rounds": options.rounds, "images": count, "batch_size": training.BATCH_SIZE}
     write_json(folder / "benchmarks.json", {**settings, **parts})

@@ -29,6 +29,7 @@ from magnet_helpers import (
     TrainingConfig,
     fit,
 )
+from magnet_helpers.device import precision_on
 from magnet_helpers.losses import Loss
 from magnet_helpers.parallel import STREAMS, for_each_in_streams, usable_cores
 from magnet_helpers.training import CollapseWarning
@@ -104,9 +105,13 @@ def _several(pool: ProcessPoolExecutor, name: str, count: int, device: torch.dev
 
 
 def matrix_rate(device: torch.device, repeats: int = 20) -> float:
-    """Return the floating-point operations per second of a product of two square matrices, at its best."""
+    """Return the floating-point operations per second of a product of two square matrices, at its best.
+
+    In the type that a training's products have on this device.
+    """
     size = 8192 if device.type == "cuda" else 2048
-    one = torch.rand(size, size, device=device)
+    dtype = torch.bfloat16 if precision_on(device, "auto") == "bfloat16" else torch.float32
+    one = torch.rand(size, size, device=device).to(dtype)
     return 2 * size**3 / min(_seconds(lambda: one @ one, device) for _ in range(repeats))
 
 

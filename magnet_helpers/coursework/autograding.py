@@ -334,6 +334,9 @@ def _reasons(executed: NotebookNode) -> dict[str, str]:
     return reasons
 
 
+LOOK_AGAIN = "given by hand before this work was graded anew: look again"
+
+
 def read_marks(course: Path, assignment: Assignment, student_id: str, reasons: Mapping[str, str]) -> dict[str, Marks]:
     """Return what the gradebook says of one submission."""
     marks = {}
@@ -342,9 +345,13 @@ def read_marks(course: Path, assignment: Assignment, student_id: str, reasons: M
         grades = {grade.cell.name: grade for grade in notebook.grades}
         for task in assignment.tasks:
             grade = grades[task.graded_cell]
-            points = grade.manual_score if grade.manual_score is not None else grade.auto_score
-            reason = "" if task.by_hand or points == task.points else reasons.get(task.name, "no points were given")
-            if task.by_hand and grade.auto_score == 0 and grade.manual_score is None:
+            was_read = grade.manual_score is not None
+            points = grade.manual_score if was_read else grade.auto_score
+            usual = "given by hand" if was_read else "no points were given"
+            reason = "" if task.by_hand or points == task.points else reasons.get(task.name, usual)
+            if was_read and grade.needs_manual_grade:  # nbgrader says so of a work that was graded anew
+                reason = LOOK_AGAIN
+            if task.by_hand and grade.auto_score == 0 and not was_read:
                 reason = "no answer was written"
             marks[task.name] = Marks(points, task.points, reason)
     return marks

@@ -27,6 +27,7 @@ from traitlets.config import Config
 from magnet_helpers.artifacts import write_json, write_text
 from magnet_helpers.coursework.assignments import Assignment, read_assignments
 from magnet_helpers.coursework.autograding import (
+    LOOK_AGAIN,
     SECONDS_TO_START,
     Job,
     Marks,
@@ -42,6 +43,7 @@ from magnet_helpers.parallel import usable_cores
 
 SECONDS_BESIDE_CELLS = SECONDS_TO_START + 180  # for starting, mending, marks and feedback
 STAMP = "assignments.json"
+FAILED = "the grader failed"
 
 
 class GradingError(RuntimeError):
@@ -145,6 +147,7 @@ class Batch:
         self.assignments = {assignment.name: assignment for assignment in read_assignments(sources)}
         self.submissions, self.remarks = find_submissions(submissions.resolve(), list(self.assignments))
         prepare(list(self.assignments.values()), self.course)
+        self._grader = _grader_code()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._stopped = False
@@ -154,7 +157,7 @@ class Batch:
         made_of = _digest(
             submission.path.read_bytes(),
             nbformat.writes(self.assignments[submission.assignment].notebook),
-            _grader_code(),
+            self._grader,
             repr((self.limits, self.confined)),
         )
         return self.course / "results" / submission.student_id / f"{submission.assignment}-{made_of}.json"
@@ -172,7 +175,7 @@ class Batch:
             result = _read_result(path)
             if result.status == "graded":
                 assignment = self.assignments[submission.assignment]
-                reasons = {name: marks.reason for name, marks in result.marks.items() if marks.reason}
+                reasons = {k: marks.reason for k, marks in result.marks.items() if marks.reason not in ("", LOOK_AGAIN)}
                 marks = read_marks(self.course, assignment, submission.student_id, reasons)
                 if marks != result.marks:
                     write_feedback(self.course, submission.assignment, submission.student_id)
@@ -181,15 +184,19 @@ class Batch:
             graded.append(Graded(submission, result))
         return graded
 
+    def waiting(self) -> list[Submission]:
+        """Return what is not graded yet, and what the grader failed at: that is tried again."""
+        graded = {each.submission for each in self.done() if not each.result.status.startswith(FAILED)}
+        return [submission for submission in self.submissions if submission not in graded]
+
     def run(self, workers: int | None = None) -> Iterable[Submission]:
         """Grade what is not graded yet, a few submissions at a time, and yield each that is.
 
         Args:
             workers: processes at once; one on each core by default.
         """
-        todo = [submission for submission in self.submissions if not self._result_path(submission).exists()]
         with ThreadPoolExecutor(workers or usable_cores()) as pool:
-            futures = {pool.submit(self._grade, submission): submission for submission in todo}
+            futures = {pool.submit(self._grade, submission): submission for submission in self.waiting()}
             try:
                 for future in as_completed(futures):
                     future.result()
@@ -210,6 +217,7 @@ class Batch:
         """Have one submission graded by a process of its own, and see that there is a result."""
         result = self._result_path(submission)
         result.parent.mkdir(parents=True, exist_ok=True)
+        result.unlink(missing_ok=True)  # of a failure
         job = Job(
             submission.student,
             submission.student_id,
@@ -247,10 +255,8 @@ class Batch:
     def _write_failure(self, submission: Submission, path: Path, reason: str) -> None:
         """Keep that a submission could not be graded: the others go on, and a person has to look."""
         assignment = self.assignments[submission.assignment]
-        text = (
-            f"the grader failed, a person has to look (results/{submission.student_id}/{path.stem}.log): {reason[:300]}"
-        )
-        marks = {task.name: Marks(None, task.points, "the grader failed") for task in assignment.tasks}
+        text = f"{FAILED}, a person has to look (results/{submission.student_id}/{path.stem}.log): {reason[:300]}"
+        marks = {task.name: Marks(None, task.points, FAILED) for task in assignment.tasks}
         result = {"status": text, "remarks": [], "marks": {k: vars(v) for k, v in marks.items()}, "seconds": 0.0}
         write_text(path, json.dumps(result, indent=2))
 
@@ -268,13 +274,16 @@ def grade_folder(sources: Path, submissions: Path, course: Path, workers: int | 
         print(remark, file=sys.stderr)
     if not confined:
         print("students' code runs with your own rights on this machine and its files", file=sys.stderr)
-    there = len(batch.done())
+    there = len(batch.submissions) - len(batch.waiting())
+    # Whoever ends this process ends the students' code with it.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tqdm(total=len(batch.submissions), initial=there, unit="submission", desc="grading") as bar:
             for submission in batch.run(workers):
                 bar.set_postfix_str(f"{submission.student} {submission.assignment}")
                 bar.update()
     finally:
+        signal.signal(signal.SIGTERM, before)
         path = write_grades(batch.done(), batch.course)
     return path
 

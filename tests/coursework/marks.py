@@ -1,6 +1,6 @@
 """What an answer to an assignment's task would get, found by running the cells in this process: milliseconds for each.
 
-The real autograder runs the same cells in kernels of their own; `tests/coursework/test_autograder.py` compares the two.
+The real autograder runs the same cells in kernels of their own; `tests/coursework/test_grading.py` compares the two.
 """
 
 import ast

@@ -140,6 +140,24 @@ def test_a_batch_gives_each_what_it_deserves_and_strangers_find_nothing(sources,
         assert "html" in (folder_of / f"{NAME}.html").read_text(encoding="utf-8")
 
 
+def test_what_the_grader_failed_at_is_tried_again(sources, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    (folder / "ann").mkdir(parents=True)
+    (folder / "ann" / f"{NAME}.ipynb").write_text("{", encoding="utf-8")
+    batch = Batch(sources, folder, tmp_path / "grading", SHORT, confined=not trouble())
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", shutil.which("false"))
+        list(batch.run())
+    (failed,) = batch.done()
+    assert failed.result.status.startswith("the grader failed, a person has to look")
+    assert set(points(failed).values()) == {None}
+    assert batch.waiting() == [failed.submission]
+    list(batch.run())
+    (read,) = batch.done()
+    assert "no Jupyter notebook" in read.result.status
+    assert batch.waiting() == []
+
+
 BAD = {
     "ends Python": ("import os; os._exit(0)", "the code ended Python itself"),
     "asks Python to quit": ("exit()", "the code ended Python itself|longer than 6 seconds"),
@@ -227,6 +245,18 @@ def test_marks_given_by_hand_come_into_the_table_and_the_feedback(sources, tmp_p
     page = (tmp_path / "grading" / "feedback" / "ann" / NAME / f"{NAME}.html").read_text(encoding="utf-8")
     assert "Which seeds?" in page
 
+    notebook.cells[-1].source += "\n# handed in again"
+    nbformat.write(notebook, path)
+    anew = graded(sources, tmp_path / "in")["ann"]
+    assert points(anew)["explain"] == 2
+    assert "look again" in anew.result.marks["explain"].reason
+    with Gradebook(database(tmp_path / "grading")) as gradebook:
+        gradebook.find_grade("explain", NAME, NAME, "ann").needs_manual_grade = False
+        gradebook.db.commit()
+    seen = graded(sources, tmp_path / "in")["ann"]
+    assert points(seen)["explain"] == 2
+    assert seen.result.marks["explain"].reason == ""
+
 
 def test_without_confinement_nothing_is_graded_unless_one_says_so(sources, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -238,7 +268,8 @@ def test_without_confinement_nothing_is_graded_unless_one_says_so(sources, tmp_p
 
 
 @pytest.mark.long
-def test_an_interrupted_batch_leaves_nothing_running_and_goes_on(sources, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_batch_leaves_nothing_running_and_goes_on(sources, tmp_path, number):
     for student in ("a", "b", "c"):
         hand_in(tmp_path / "in", student, {})
     command = [sys.executable, "-m", "magnet_helpers", "grade", str(tmp_path / "in")]
@@ -260,7 +291,7 @@ def test_an_interrupted_batch_leaves_nothing_running_and_goes_on(sources, tmp_pa
         time.sleep(0.2)
     time.sleep(1)
     family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(60) == 130
     assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
     first = {path: path.stat().st_mtime for path in results.glob("*/*.json")}
