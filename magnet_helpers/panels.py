@@ -150,7 +150,7 @@ class Exploration:
 def _font() -> ImageFont.FreeTypeFont:
     # matplotlib brings the font along: the same signs on every machine.
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(path, FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(str(path), FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _caption_lines(row: Row) -> int:
