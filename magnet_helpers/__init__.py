@@ -126,7 +126,7 @@ if TYPE_CHECKING:
     )
     from magnet_helpers.diagrams import plot_manifold, plot_workflow
     from magnet_helpers.tables import comparison_frame, show_table, write_comparison
-    from magnet_helpers.attack_results import run_attacks, study
+    from magnet_helpers.attack_results import load_attack_results, run_attacks, study
     from magnet_helpers.attack_tables import threat_frame
     from magnet_helpers.ledger import Results, ledger_entries
     from magnet_helpers.summary import (
@@ -268,6 +268,7 @@ __all__ = [
     "comparison_frame",
     "show_table",
     "write_comparison",
+    "load_attack_results",
     "run_attacks",
     "study",
     "threat_frame",

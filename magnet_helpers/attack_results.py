@@ -16,7 +16,15 @@ from magnet_helpers.experiments import MAGNETS_PARTS, UNDER_ATTACK
 from magnet_helpers.intervals import Accuracy, Estimate, estimate
 from magnet_helpers.lab import Lab
 from magnet_helpers.recipes import TRAINING_CODE
-from magnet_helpers.result_files import check_one_kind, note_of, pack_bits, read_rows, unpack_bits, write_rows
+from magnet_helpers.result_files import (
+    check_one_kind,
+    kept_results,
+    note_of,
+    pack_bits,
+    read_rows,
+    unpack_bits,
+    write_rows,
+)
 from magnet_helpers.threats import WITHIN_EPSILON, WITHOUT_BOUND, all_threats, confident_threats
 from magnet_helpers.trials import ATTACK_CODE, Trial, all_trials, is_stored, restore, run_trial_artifact, run_trials
 
@@ -194,6 +202,15 @@ class AttackResults:
         """
         least = self.smallest_change(defence, threats)
         return [measured(least > size) for size in sizes]
+
+
+def load_attack_results(budget: str) -> AttackResults:
+    """Return the attack study that the project has run itself with a budget and keeps in `data/results/`.
+
+    Raises:
+        FileNotFoundError: if there is no such file, see `result_files.kept_results`.
+    """
+    return AttackResults(read_rows(kept_results(f"{budget}_attacks.csv"), TrialRow))
 
 
 def run_attacks(lab: Lab, some: Sequence[Trial]) -> AttackResults:

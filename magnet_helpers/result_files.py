@@ -15,6 +15,7 @@ from torch import Tensor
 from magnet_helpers.artifacts import write_text
 from magnet_helpers.budget import get_budget
 from magnet_helpers.data import TITLES
+from magnet_helpers.workspace import data_folder
 
 RowT = TypeVar("RowT")
 
@@ -97,3 +98,21 @@ def _typed(kind: Any, text: str) -> Any:
     if kind == float | None:
         return float(text) if text else None
     return text == "True" if kind is bool else kind(text)
+
+
+def kept_results(name: str) -> Path:
+    """Return the path of a file of results that the project has run itself and keeps in `data/results/`.
+
+    Raises:
+        FileNotFoundError: if it is neither in the workspace, nor in the checkout of this package, nor in the installed
+            package (which has a copy of the checkout's).
+    """
+    package = Path(__file__).parent
+    folders = [data_folder() / "results", package.parent / "data" / "results", package / "results"]
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    raise FileNotFoundError(
+        f"there is no {name} in {folders[0]}. Such results are part of the project's checkout: clone it, or make them "
+        "with `python -m magnet_helpers reproduce` or `attack`."
+    )

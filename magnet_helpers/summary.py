@@ -14,8 +14,7 @@ from magnet_helpers.lab import PAPER_ATTACK
 from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
 from magnet_helpers.paper import SETTINGS, paper_number
 from magnet_helpers.reproduce import CLASSIFIER_EPOCHS, Row
-from magnet_helpers.result_files import read_rows
-from magnet_helpers.workspace import data_folder
+from magnet_helpers.result_files import kept_results, read_rows
 
 TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
 
@@ -27,19 +26,9 @@ def load_results(budget: str) -> Results:
         budget: `"fast"` or `"paper"`.
 
     Raises:
-        FileNotFoundError: if there is no such file, neither in the workspace, nor in the checkout of this package, nor
-            in the installed package (which has a copy of the checkout's).
+        FileNotFoundError: if there is no such file, see `result_files.kept_results`.
     """
-    package = Path(__file__).parent
-    folders = [data_folder() / "results", package.parent / "data" / "results", package / "results"]
-    paths = [folder / f"{budget}.csv" for folder in folders]
-    for path in paths:
-        if path.exists():
-            return Results(read_rows(path, Row))
-    raise FileNotFoundError(
-        f"there are no results of the {budget} budget in {folders[0]}. They are part of the project's checkout: clone "
-        "it, or make them with `python -m magnet_helpers reproduce`."
-    )
+    return Results(read_rows(kept_results(f"{budget}.csv"), Row))
 
 
 def results_frame(

@@ -13,6 +13,7 @@ from magnet_helpers.artifacts import Artifact, Store
 from magnet_helpers.attack_results import (
     AttackResults,
     TrialRow,
+    load_attack_results,
     measured,
     row_of,
     run_attacks,
@@ -254,6 +255,14 @@ def test_what_the_file_holds_is_not_made_again_unless_the_code_is_another(lab, s
     run_study(elsewhere, [3], path)
     assert [len(some) for some in asked] == [0, 1]
     assert (asked[1][0].defense.label, asked[1][0].threat.name) == (rows[2].defence, rows[2].threat)
+
+
+def test_the_projects_own_study_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"no made_up_attacks\.csv in .*attack"):
+        load_attack_results("made_up")
+    write_attack_results(tmp_path / "data" / "results" / "made_up_attacks.csv", [row(GREY, 0, "1101")])
+    assert load_attack_results("made_up").accuracy("DAE", GREY) == Accuracy(3, 4)
 
 
 def test_a_study_is_not_mixed_with_another(lab, tmp_path):

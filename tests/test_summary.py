@@ -4,7 +4,7 @@ import torch
 from matplotlib import pyplot as plt
 from test_ledger import DENSE, N, norm_rows, row, rows
 
-from magnet_helpers import plotting, summary
+from magnet_helpers import plotting, result_files
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
 from magnet_helpers.experiments import TABLE_3
 from magnet_helpers.intervals import estimate
@@ -138,22 +138,15 @@ def test_results_are_found_where_the_project_keeps_them(tmp_path, monkeypatch):
     assert len(load_results("paper").rows) == len(rows())
 
 
-def test_results_are_found_beside_the_package_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize("installed", [False, True], ids=["checkout", "installed package"])
+def test_results_are_found_beside_the_package_and_in_it(installed, tmp_path, monkeypatch):
     monkeypatch.setenv("MAGNET_HOME", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(summary, "__file__", str(tmp_path / "magnet_helpers" / "summary.py"))
-    write_rows(tmp_path / "data" / "results" / "paper.csv", rows())
+    monkeypatch.setattr(result_files, "__file__", str(tmp_path / "magnet_helpers" / "result_files.py"))
+    folder = tmp_path / "magnet_helpers" / "results" if installed else tmp_path / "data" / "results"
+    write_rows(folder / "paper.csv", rows())
     assert len(load_results("paper").rows) == len(rows())
-    with pytest.raises(
-        FileNotFoundError, match=r"no results of the fast budget in .*elsewhere.*magnet_helpers reproduce"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no fast.csv in .*elsewhere.*magnet_helpers reproduce"):
         load_results("fast")
-
-
-def test_results_are_found_in_the_installed_package(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAGNET_HOME", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(summary, "__file__", str(tmp_path / "site-packages" / "magnet_helpers" / "summary.py"))
-    write_rows(tmp_path / "site-packages" / "magnet_helpers" / "results" / "paper.csv", rows())
-    assert len(load_results("paper").rows) == len(rows())
 
 
 def test_several_seeds_are_drawn_as_a_band():
