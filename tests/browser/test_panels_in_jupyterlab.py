@@ -24,7 +24,7 @@ import torch
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 from magnet_helpers.notebooks import Kernel, build_notebook, execute
-from magnet_helpers.panels import Exploration, Row, Verdict
+from magnet_helpers.panels import Exploration, ImageVerdict, Row
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "browser"
@@ -66,7 +66,7 @@ WATCH = """() => {
 
 
 def explore(x: float) -> Exploration:
-    row = Row(torch.zeros(1, 1, 28, 28), (Verdict(str(x), "passed"),))
+    row = Row(torch.zeros(1, 1, 28, 28), (ImageVerdict(str(x), "passed"),))
     return Exploration("some_name", str(x), {"row": row}, "a note")
 
 
