@@ -14,7 +14,7 @@ from magnet_helpers.counter_papers import LU, LU_CONFIDENCES
 from magnet_helpers.experiments import MAGNETS_PARTS, UNDER_ATTACK
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.summary import as_markdown
-from magnet_helpers.threats import WITHIN_EPSILON, all_threats, confident_threats
+from magnet_helpers.threats import ADAPTIVE, WITHIN_EPSILON, all_threats, confident_threats
 
 QUARTILES = {"25 %": 0.25, "median": 0.5, "75 %": 0.75}
 
@@ -28,8 +28,10 @@ def threat_frame(
         results: where to look.
         defences: the rows, in order.
         threats: the columns, in order.
-        worst_case: add the worst case, image by image, over those of these attacks that keep within ε.
+        worst_case: add the worst case, image by image, over those of these attacks that keep within ε. Of a defence
+            with detectors it stays open until the attack that knows them was made: without that it would flatter.
     """
+    detecting = {each.label for each in UNDER_ATTACK if each.detectors}
     rows = []
     for defence in defences:
         row = {"defence": defence}
@@ -39,7 +41,8 @@ def threat_frame(
         }
         if worst_case:
             worst = results.worst_case(defence, [threat for threat in threats if threat in WITHIN_EPSILON])
-            row["worst case"] = "–" if worst is None else _in_words(worst)
+            is_open = defence in detecting and not results.find(defence, ADAPTIVE)
+            row["worst case"] = "–" if worst is None or is_open else _in_words(worst)
         rows.append(row)
     return pd.DataFrame(rows).set_index("defence")
 
@@ -81,7 +84,7 @@ def confidence_frame(results: AttackResults, kind: type[CarliniWagner] | type[El
         bare = results.find(MAGNETS_PARTS[0].label, threat.name).values()
         row["made"] = f"{sum(each.made for each in bare)} of {sum(each.n for each in bare)}"
         rows.append(row)
-    return pd.DataFrame(rows).set_index("κ")
+    return pd.DataFrame(rows, columns=None if rows else ["κ", "made"]).set_index("κ")
 
 
 def cost_frame(results: AttackResults) -> pd.DataFrame:

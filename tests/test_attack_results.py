@@ -28,12 +28,12 @@ from magnet_helpers.budget import PAPER, SMOKE
 from magnet_helpers.counter_papers import LU, LU_CONFIDENCES
 from magnet_helpers.data import load_images
 from magnet_helpers.defenses import denoising
-from magnet_helpers.experiments import MAGNETS_PARTS, UNDER_ATTACK
+from magnet_helpers.experiments import MAGNET, MAGNETS_PARTS, UNDER_ATTACK
 from magnet_helpers.intervals import Accuracy, estimate
 from magnet_helpers.lab import Lab
 from magnet_helpers.magnet import MagNetRecipe
 from magnet_helpers.result_files import pack_bits, read_rows
-from magnet_helpers.threats import ADAPTIVE_SMALLEST, GREY, ITERATED, SMALLEST, WHITE, Threat
+from magnet_helpers.threats import ADAPTIVE, ADAPTIVE_SMALLEST, GREY, ITERATED, SMALLEST, WHITE, Threat
 from magnet_helpers.trials import Trial, all_trials, run_trial
 
 REFORMED = MagNetRecipe("DAE", denoising(0.4))
@@ -287,6 +287,19 @@ def test_the_command_writes_rows_and_words(short, tmp_path, monkeypatch, capsys)
     for words in ("vanilla AE", "worst case", "Lu et al.", "The smallest change", "DDN(steps=5", "seed 0 · n = 10"):
         assert words in text, words
     assert main([*command, "--results", str(tmp_path)]) == 2
+
+
+def test_the_worst_case_of_detectors_waits_for_the_attack_that_knows_them():
+    weak = [row(GREY, 0, "1111", defence=MAGNET.label)]
+    frame = threat_frame(AttackResults(weak), [MAGNET.label], [GREY, ADAPTIVE], worst_case=True)
+    assert list(frame.loc[MAGNET.label]) == [str(Accuracy(4, 4)), "–", "–"]
+    both = [*weak, row(ADAPTIVE, 0, "1000", defence=MAGNET.label)]
+    frame = threat_frame(AttackResults(both), [MAGNET.label], [GREY, ADAPTIVE], worst_case=True)
+    assert frame.loc[MAGNET.label, "worst case"] == str(Accuracy(1, 4))
+
+
+def test_a_study_without_confident_images_has_no_rows_of_them():
+    assert confidence_frame(AttackResults(ROWS), ElasticNet).empty
 
 
 def test_tables_of_confidence_change_and_cost():
