@@ -16,7 +16,7 @@ from magnet_helpers.experiments import ATTACKERS_OWN, MAGNET, MAGNETS_PARTS, UND
 from magnet_helpers.inference import predict
 from magnet_helpers.lab import PAPER_ATTACK, Lab
 from magnet_helpers.magnet import MagNet, MagNetRecipe, Outcome
-from magnet_helpers.threats import WITHIN_EPSILON, Threat, all_threats, confident_threats
+from magnet_helpers.threats import ADAPTIVE, WITHIN_EPSILON, Threat, all_threats, confident_threats
 from magnet_helpers.trials import Trial, TrialReport, all_trials, attack_without_defense, run_trial, run_trials
 
 TINY = dataclasses.replace(
@@ -56,6 +56,9 @@ def test_threats_follow_the_budget(budget):
         "given",
     )
     assert iterated.steps * iterated.step_size >= 2 * iterated.epsilon, "it can cross the ball"
+    careful = next(threat.attack for threat in found if threat.name == ADAPTIVE)
+    assert (careful.steps, careful.labels) == (budget.attack_steps, "given")
+    assert careful.restarts == 0, "detectors see a random start to the end"
     for kind, name in {CarliniWagner: "C&W", ElasticNet: "EAD"}.items():
         some = confident_threats(budget, kind)
         assert [threat.attack.confidence for threat in some] == list(budget.confidences)
