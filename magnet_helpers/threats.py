@@ -52,9 +52,9 @@ def all_threats(budget: Budget) -> tuple[Threat, ...]:
     epsilon = PAPER_ATTACK.epsilon
     steps = budget.attack_steps
     iterated = PGD(epsilon, "given", steps=steps, step_size=4 * epsilon / steps, restarts=budget.attack_restarts)
-    # One attempt, from the image itself: a random start is rough, and detectors see roughness to the end. The weight
-    # was the best of 0.3 to 100 for the paper budget's networks (seed 0), whose logits are large: see docs/attacks.md.
-    careful = DetectorAwarePGD(epsilon, "given", steps=steps, step_size=10 * epsilon / steps, weight=10.0)
+    # One attempt, from the image itself: a random start is rough, and detectors see roughness to the end.
+    # docs/attacks.md has what else was tried.
+    careful = DetectorAwarePGD(epsilon, "given", steps=steps, step_size=10 * epsilon / steps)
     return (
         Threat(GREY, PAPER_ATTACK, "classifier"),
         Threat(WHITE, PAPER_ATTACK, "reformer"),

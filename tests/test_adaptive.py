@@ -17,6 +17,7 @@ from magnet_helpers.attacks import (
     Together,
     Transferred,
 )
+from magnet_helpers.attacks.adaptive import _reweighted
 from magnet_helpers.detectors import Detector, Threshold
 from magnet_helpers.inference import predict
 from magnet_helpers.magnet import MagNet, RandomReformer
@@ -85,6 +86,45 @@ def test_one_step_by_hand(linear, magnet, weight, slack, confidence):
     if confidence < 0:
         far = (IMAGES - 0.5).abs() > 0.05
         assert ((got - 0.5).abs() < (IMAGES - 0.5).abs())[far].all(), "towards grey: the classifier has no say"
+
+
+def way_by_hand(linear, image, label, threshold, steps, weight):
+    """Return where one image is led with a weight of its own, and by which factors that changed; slack 0.02."""
+    at, factors = image[None], []
+    for step in range(steps):
+        at = at.detach().requires_grad_()
+        logits = linear(at)[0]
+        margin = max(logits[digit] for digit in range(10) if digit != label) - logits[label]
+        excess = ((at - 0.5).square().mean() - threshold) / threshold
+        if margin > 0 and excess <= 0:
+            return at.detach(), factors
+        gain = min(margin, torch.tensor(1.0)) - weight * max(excess + 0.02, 0 * excess)
+        at = at + 0.008 / 3 ** (4 * step // steps) * torch.autograd.grad(gain, at)[0].sign()
+        at = torch.min(torch.max(at, (image - 0.1).clamp(min=0)), (image + 0.1).clamp(max=1))
+        factors += [1.1 if margin >= 1 and excess > -0.02 else 1 / 1.1 if margin < 1 and excess <= -0.02 else 1.0]
+        weight *= factors[-1]
+    return at.detach(), factors
+
+
+@pytest.mark.parametrize("weight", [1.0, 200.0])
+def test_each_image_has_its_own_weight(linear, magnet, weight):
+    labels = predict(linear, IMAGES)
+    tight = MagNet(
+        linear, None, {"contrast": (Contrast(), Threshold(0.8 * Contrast()(IMAGES).mean().item(), 0, 12, 12))}
+    )
+    attack = DetectorAwarePGD(0.1, "given", steps=24, step_size=0.008, weight=weight)
+    pairs = zip(IMAGES, labels.tolist(), strict=True)
+    ways = [way_by_hand(linear, *pair, tight.thresholds[0].value, 24, weight) for pair in pairs]
+    got = attack.perturb(tight, IMAGES, labels)
+    assert ((got - torch.cat([way for way, _ in ways])).abs() < 1e-5).float().mean() > 0.99
+    changed = {factor for _, factors in ways for factor in factors}
+    assert (1.1 if weight == 1 else 1 / 1.1) in changed
+
+
+def test_the_weight_grows_where_only_the_detectors_are_in_the_way():
+    wins, is_seen = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
+    got = _reweighted(torch.tensor([10.0, 20.0, 30.0, 44.0]), wins, is_seen)
+    assert got.tolist() == pytest.approx([11, 20, 30, 40])
 
 
 def test_without_detectors_it_is_as_strong_as_pgd(linear):

@@ -33,6 +33,7 @@ def _as_magnet(model: nn.Module) -> MagNet:
 
 
 PHASES = 4  # of `DetectorAwarePGD`; in each the steps are a third as long as before
+GROWTH = 1.1  # of its weights, per step
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,23 @@ class DetectorAwarePGD(PGD):
     """PGD through reformer and detectors: it raises min(margin, confidence) − weight · Σ hinge(excess + slack).
 
     The margin is the largest wrong logit minus the right one; once the wrong answer wins by `confidence`, only the
-    detectors count. The excess is each detector's score above its threshold, in thresholds (`MagNet.excess`). A
-    detector punishes the last step's own size, so the steps become shorter, and of all images on the way the first that
-    is accepted *and* answered wrongly is kept. Ours: no library attacks detectors. The sum of hinges is that of
+    detectors count. The excess is each detector's score above its threshold, in thresholds (`MagNet.excess`). Each
+    image has its own weight: with every step it grows by a tenth where the wrong answer wins by `confidence` and a
+    detector still sees the image, and shrinks by as much where no detector does and the wrong answer does not win yet.
+    A detector punishes the last step's own size, so the steps become shorter, and of all images on the way the first
+    that is accepted *and* answered wrongly is kept. Ours: no library attacks detectors. The sum of hinges is that of
     N. Carlini and D. Wagner, "MagNet and 'Efficient Defenses Against Adversarial Attacks' are Not Robust to Adversarial
     Examples" (2017), who minimise it without a bound ε.
 
     Args:
         epsilon, labels, steps, restarts, seed: as in `PGD`.
         step_size: as in `PGD`, of the first quarter of the steps.
-        weight: of the detectors, at least 0.
+        weight: of the detectors at the start, at least 0; 0 stays 0.
         slack: how far below its threshold a score has to stay, as a share of the threshold, at least 0.
         confidence: in logits, at least 0.
     """
 
-    weight: float = 3.0
+    weight: float = 10.0
     slack: float = 0.02
     confidence: float = 1.0
 
@@ -84,7 +87,7 @@ class _Descent:
             labels = self.magnet(images).argmax(dim=1)
         low, high = (images - settings.epsilon).clamp(min=0), (images + settings.epsilon).clamp(max=1)
         found, at = torch.zeros_like(labels, dtype=torch.bool), images.clone()
-        best = at
+        best, weight = at, images.new_full((len(images),), settings.weight)
         if settings.restarts:
             at = low + (high - low) * torch.rand_like(images)
         for step in range(settings.steps + 1):  # the last only looks
@@ -96,11 +99,17 @@ class _Descent:
             if step == settings.steps:
                 break
             seen = (excess + settings.slack).clamp(min=0).sum(dim=1)
-            gain = margin.clamp(max=settings.confidence) - settings.weight * seen
+            gain = margin.clamp(max=settings.confidence) - weight * seen
             (slope,) = torch.autograd.grad(gain.sum(), at)
             length = settings.step_size / 3 ** (PHASES * step // settings.steps)
             at = (at + length * slope.sign()).clamp(low, high)
+            weight = _reweighted(weight, margin >= settings.confidence, seen > 0)
         return torch.where(found[:, None, None, None], best, at.detach())
+
+
+def _reweighted(weight: Tensor, wins: Tensor, is_seen: Tensor) -> Tensor:
+    """Return each image's weight of the detectors for the next step, (N,): more where only they are in the way."""
+    return torch.where(wins & is_seen, weight * GROWTH, torch.where(wins | is_seen, weight, weight / GROWTH))
 
 
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:
