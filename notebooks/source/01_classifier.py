@@ -97,7 +97,8 @@ assert torch.allclose(by_hand, by_helper)
 # budget. The smaller budgets take fewer epochs, and make up for some of it with larger steps that become smaller towards the end. An
 # epoch is one pass over the training images.
 #
-# **Expect** that both curves fall fast, and, with many epochs, that the training loss goes on falling when the validation loss has stopped.
+# **Expect** that the training loss falls fast. The validation loss is low after the first epoch already; with large steps it may rise for an epoch before it
+# ends lower. With many epochs, the training loss goes on falling when the validation loss has stopped.
 # In the first epoch the training loss may lie far *above* the other: it is averaged while the network learns, the validation loss is
 # measured at the epoch's end.
 

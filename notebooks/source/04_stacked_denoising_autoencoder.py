@@ -224,7 +224,7 @@ check_repeated(my_repeated)
 # ## Summary
 #
 # - A stack passes images on. It is pretrained stage by stage, then trained as one network.
-# - Later stages smooth further. That helps against the attack and costs clean accuracy.
+# - Later stages smooth further. That helps against the attack, and costs at most a little clean accuracy.
 # - Differences of a point need several seeds before anybody should believe them.
 #
 # **Next:** `05_contractive_autoencoder` attacks the problem from another side.

@@ -148,7 +148,7 @@ show_figure(
 )
 
 # %% [markdown]
-# Did the penalty do what it is for? **Expect** the measured norm to fall as λ grows, and small λ to change little.
+# Did the penalty do what it is for? **Expect** the measured norm to fall as λ grows, and small λ to change little, up or down.
 
 # %%
 sample = lab.test.spread(lab.budget.jacobian_images).images.to(lab.device)
