@@ -362,7 +362,7 @@ ledger_frame(results).style.set_caption(results.note)
 # %% [markdown]
 # **Verdict**, for this budget: in the grey box reformers raise accuracy. In both boxes denoising beats copying, two autoencoders beat one, and a third adds a little. The
 # vanilla autoencoder costs less than one point of clean accuracy; for one denoising autoencoder that is undecided; stacks and the contractive one cost more. With DAE 0.3
-# the white box is *harder* than the grey box, against the paper. With the vanilla one three seeds do not decide. Nor do they decide what contraction is worth. PGD is for lesson 09.
+# the white box is *harder* than the grey box, against the paper. With the vanilla one three seeds do not decide. Nor do they decide what contraction is worth. PGD comes with the next ledger.
 #
 # ## Do the verdicts stay with the paper's budget?
 #
@@ -396,17 +396,19 @@ ledger.insert(list(ledger).index("why"), "verdict, fast budget", ledger_frame(re
 ledger.style.set_caption(full.note)
 
 # %% [markdown]
-# **Verdict**: under FGSM the paper stands up well. Of 18 claims measured here 15 hold, 3 are undecided, none falls.
+# **Verdict**: under FGSM the paper stands up well. Of its 18 claims measured here 15 hold, 3 are undecided, none falls.
 #
 # - Every one of them that held with the fast budget still holds.
 # - New to hold: in the grey box the contractive autoencoder is worse than the denoising one. One denoising autoencoder, a stack of three and the contractive one cost less than one point of clean accuracy: what they cost above was the price of *our fast budget*.
-#   And the puzzle: against the vanilla autoencoder the attacker who knows *more* does worse, by about 13 to 14 points in each of three trainings. That is no accident of one run, and no strength either: he could send the grey-box image. Lesson 09 solves it.
+#   And the puzzle: against the vanilla autoencoder the attacker who knows *more* does worse, by about 13 to 14 points in each of three trainings. That is no accident of one run, and no strength either: he could send the grey-box image.
 # - Undecided, where the fast budget spoke against the paper: the price of a stack of two (−0.7 ± 0.3 just reaches −1), a third autoencoder in the white box (it helps by 0.9 ± 1.7 where the paper says that it does not), and DAE 0.3, white box beside grey box.
 #
 # 12 of the paper's 20 numbers lie inside our intervals. In the other 8 ours is higher: most for the vanilla row under attack, by more than ten points, and by a few points or less for the stacks and for the contractive one's clean accuracy.
 #
-# Where the table says "not measured", its "undecided" only means that nobody asked. The penalties and the low noise were measured with the fast budget alone: see its column. PGD was measured with neither. What all these numbers are worth under better attacks is the matter of
-# lesson 09. From here on all numbers are the fast budget's again.
+# Two lines do not hold, by a long way, and they were never the paper's: the same networks under **PGD**, 100 small steps and 5 restarts in place of one large step (true labels, 1,000 images). There the white box leaves next to nothing: 33 points less than the grey box for the vanilla autoencoder, 80 less for DAE 0.3.
+# So "the white box is easier" was a weakness of one step. Lesson 09 shows why, and asks what all these numbers are worth under better attacks.
+#
+# Where the table says "not measured", its "undecided" only means that nobody asked. The penalties and the low noise were measured with the fast budget alone: see its column. From here on all numbers are the fast budget's again.
 #
 # ## Does low noise make a training collapse?
 #
@@ -558,7 +560,8 @@ assert (
 assert of("Keras' start does not converge") == {"holds"}
 assert of("0.1 does not converge") == of("0.2 does not converge") == {"does not hold"}
 with_papers_budget = {entry.claim: entry.verdict for entry in ledger_entries(full) if entry.gain}
-assert "does not hold" not in with_papers_budget.values()
+falls = [claim for claim, verdict in with_papers_budget.items() if verdict == "does not hold"]
+assert len(falls) == 2 and all("PGD" in claim for claim in falls)
 undecided = {claim for claim, verdict in with_papers_budget.items() if verdict == "undecided"}
 for words in ("a third autoencoder does not help", "SDAE(2), noise 0.4 costs less", "DAE, noise 0.3: the white box"):
     assert any(words in claim for claim in undecided), words
