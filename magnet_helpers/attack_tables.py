@@ -49,11 +49,7 @@ def threat_frame(
 
 def _in_words(right: Tensor) -> str:
     share = measured(right)
-    if isinstance(share, Accuracy):
-        return str(share)
-    if share.value in (0, 1):  # the same for every image and seed: no variance to make an interval from
-        return f"{100 * share.value:.0f} ({int(right.sum())} of {len(right)} × {right.shape[1]:,})"
-    return share.in_percent()
+    return str(share) if isinstance(share, Accuracy) else share.in_percent()
 
 
 def smallest_change_frame(results: AttackResults, defences: Iterable[str]) -> pd.DataFrame:

@@ -79,6 +79,10 @@ def estimate(values: Tensor) -> Estimate:
     For an accuracy the values are 0 and 1; for the difference of two defences on the same images and, seed by seed, the
     same classifier they are −1, 0 and 1.
 
+    Where all answers are alike there is no variance to see, but no certainty either: what none of N images showed may
+    still happen to as many images as the exact interval of 0 of N allows (Clopper & Pearson 1934). The half-width is
+    never below that.
+
     Raises:
         ValueError: unless there are one seed and two images or more.
     """
@@ -102,7 +106,8 @@ def estimate(values: Tensor) -> Estimate:
         parts = (of_seeds**2, seeds - 1), (of_images**2, images - 1), (left**2, (seeds - 1) * (images - 1))
         spread = sum(square / free for square, free in parts)
         freedom = max(total**2 / spread, seeds - 1.0) if spread else 1.0
-    return Estimate(mean.item(), float(t.ppf(0.975, freedom)) * math.sqrt(variance), seeds, images)
+    half_width = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
+    return Estimate(mean.item(), max(half_width, share(0, images)[1]), seeds, images)
 
 
 def difference(first: Tensor, second: Tensor) -> Estimate:

@@ -74,7 +74,8 @@ def ledger_frame(results: Results) -> pd.DataFrame:
 def variant_frame(results: Results) -> pd.DataFrame:
     """Return by how much each variant is more accurate than the paper's text, paired, in points.
 
-    Each departs in one thing. The last rows are FGSM on the true labels beside FGSM on the model's own answers.
+    Each departs in one thing. The last rows are FGSM on the true labels beside FGSM on the model's own answers; clean
+    images have nothing to do with that.
     """
     true_labels = repr(replace(PAPER_ATTACK, labels="given"))
     pairs = {}
@@ -88,12 +89,18 @@ def variant_frame(results: Results) -> pd.DataFrame:
         pairs[f"{defense.label}, FGSM on true labels"] = (defense, FGSM_SETTINGS), (defense, true_labels)
     rows = []
     for name, ((first, attack), (second, other)) in pairs.items():
-        gains = {setting: results.gain((first, setting, attack), (second, setting, other)) for setting in SETTINGS}
+        gains = {
+            setting: results.gain((first, setting, attack), (second, setting, other))
+            for setting in SETTINGS
+            if first != second or setting != "clean"
+        }
         row: dict[str, object] = {
             "variant": name,
             "seeds": max((each.n_seeds for each in gains.values() if each), default=0),
         }
-        row |= {TITLES[setting]: gain.in_percent(signed=True) if gain else "–" for setting, gain in gains.items()}
+        for setting in SETTINGS:
+            gain = gains.get(setting)
+            row[TITLES[setting]] = gain.in_percent(signed=True) if gain else "–"
         rows.append(row)
     return pd.DataFrame(rows).set_index("variant")
 

@@ -143,9 +143,13 @@ def test_the_table_has_an_interval_in_every_cell():
     assert several.loc["DAE", "worst case"] == several.loc["DAE", GREY], "of the columns that are shown and bounded"
 
 
-def test_never_in_several_seeds_is_said_in_counts():
+def test_never_in_several_seeds_has_an_interval_too():
     rows = [row(GREY, seed, "00000000") for seed in (0, 1)]
-    assert threat_frame(AttackResults(rows), ["DAE"], [GREY]).loc["DAE", GREY] == "0 (0 of 2 × 8)"
+    # 0 of 8 images is compatible with every share p for which (1 - p)^8 > 0.025
+    assert (
+        threat_frame(AttackResults(rows), ["DAE"], [GREY]).loc["DAE", GREY]
+        == f"0.0 ± {100 * (1 - 0.025 ** (1 / 8)):.1f}"
+    )
 
 
 # ---- rows of real trials, and the file

@@ -75,10 +75,18 @@ def test_a_paired_difference_is_narrower_than_its_parts():
     assert difference(second, first).value == -found.value
 
 
-def test_nothing_varies():
-    assert estimate(torch.ones(3, 10)).half_width == 0
-    assert str(estimate(torch.ones(3, 10)).in_percent()) == "100.0 ± 0.0"
-    assert difference(torch.ones(3, 10), torch.zeros(3, 10)).in_percent(signed=True) == "-100.0 ± 0.0"
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_where_nothing_varies_the_interval_is_that_of_no_event_in_n_images(seeds):
+    # 0 of 1000 is still compatible with every share p that gives no event with a chance of 2.5 %: (1 − p)^1000 = 0.025.
+    never = estimate(torch.zeros(seeds, 1000))
+    assert (1 - never.half_width) ** 1000 == pytest.approx(0.025)
+    assert never.in_percent() == "0.0 ± 0.4"
+    assert estimate(torch.ones(seeds, 1000)).half_width == never.half_width
+    always = difference(torch.ones(seeds, 1000), torch.zeros(seeds, 1000))
+    assert always.in_percent(signed=True) == "-100.0 ± 0.4"
+    once = torch.zeros(seeds, 1000)
+    once[0, 0] = 1
+    assert estimate(once).half_width >= never.half_width, "one more event must not look more certain"
 
 
 @pytest.mark.parametrize("shape", [(5,), (0, 5), (3, 1), (2, 3, 4)])
