@@ -605,6 +605,11 @@ assert (
 )
 assert of("Keras' start does not converge") == {"holds"}
 assert of("0.1 does not converge") == of("0.2 does not converge") == {"does not hold"}
+
+# %% [markdown]
+# The same for the paper's budget:
+
+# %%
 with_papers_budget = {entry.claim: entry.verdict for entry in ledger_entries(full) if entry.gain}
 falls = [claim for claim, verdict in with_papers_budget.items() if verdict == "does not hold"]
 assert len(falls) == 3 and all("PGD" in claim or "white box, λ = 0.1" in claim for claim in falls)
