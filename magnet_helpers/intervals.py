@@ -81,7 +81,9 @@ def estimate(values: Tensor) -> Estimate:
 
     Where all answers are alike there is no variance to see, but no certainty either: what none of N images showed may
     still happen to as many images as the exact interval of 0 of N allows (Clopper & Pearson 1934). The half-width is
-    never below that.
+    never below that. Nor is it below that of Student's t on the means of the seeds alone: with two or three seeds
+    Satterthwaite's degrees of freedom are too many where the seeds vary somewhat more than the images (88 and 92 of 100
+    intervals then hold the truth), and other seeds *and* images cannot be less uncertain than other seeds.
 
     Raises:
         ValueError: unless there are one seed and two images or more.
@@ -95,7 +97,7 @@ def estimate(values: Tensor) -> Estimate:
     mean = values.mean()
     of_images = seeds * (values.mean(dim=0) - mean).square().sum().item() / (images - 1)  # mean squares
     if seeds == 1:
-        variance, freedom = of_images / images, float(images - 1)
+        variance, freedom, of_seeds_alone = of_images / images, float(images - 1), 0.0
     else:
         of_seeds = images * (values.mean(dim=1) - mean).square().sum().item() / (seeds - 1)
         rest = values - values.mean(dim=1, keepdim=True) - values.mean(dim=0, keepdim=True) + mean
@@ -106,8 +108,9 @@ def estimate(values: Tensor) -> Estimate:
         parts = (of_seeds**2, seeds - 1), (of_images**2, images - 1), (left**2, (seeds - 1) * (images - 1))
         spread = sum(square / free for square, free in parts)
         freedom = max(total**2 / spread, seeds - 1.0) if spread else 1.0
-    half_width = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
-    return Estimate(mean.item(), max(half_width, share(0, images)[1]), seeds, images)
+        of_seeds_alone = float(t.ppf(0.975, seeds - 1)) * math.sqrt(of_seeds / (seeds * images))
+    half_width = max(float(t.ppf(0.975, freedom)) * math.sqrt(variance), of_seeds_alone, share(0, images)[1])
+    return Estimate(mean.item(), half_width, seeds, images)
 
 
 def difference(first: Tensor, second: Tensor) -> Estimate:

@@ -18,12 +18,12 @@ from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, 
 from magnet_helpers.intervals import Estimate, difference, estimate, share
 from magnet_helpers.lab import PAPER_ATTACK
 from magnet_helpers.paper import Setting, paper_number
-from magnet_helpers.reproduce import STRONG_ATTACK, Row
+from magnet_helpers.reproduce import STRONG_ATTACK, TRUE_LABELS_ATTACK, Row
 from magnet_helpers.result_files import check_one_kind, note_of, unpack_bits
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 Key = tuple[Defense, Setting, str]
-FGSM_SETTINGS, PGD_SETTINGS = repr(PAPER_ATTACK), repr(STRONG_ATTACK)
+FGSM_SETTINGS, PGD_SETTINGS, TRUE_LABELS_SETTINGS = map(repr, (PAPER_ATTACK, STRONG_ATTACK, TRUE_LABELS_ATTACK))
 
 
 class Results:
@@ -50,6 +50,10 @@ class Results:
     def note(self) -> str:
         """Dataset, budget, seeds and number of images: they stand with every number."""
         return note_of(self.rows, self.seeds)
+
+    def under(self, attack: str) -> "Results":
+        """Return the rows of one attack, so that `note` names their images alone."""
+        return Results(row for row in self.rows if row.attack == attack)
 
     def find(
         self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None
@@ -244,10 +248,10 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *(
         Claim(
-            f"the same under PGD, 100 steps and 5 restarts: {each.label}",
+            f"{each.label}: the same under PGD, 100 steps and 5 restarts",
             _grey(each, PGD_SETTINGS),
             _white(each, PGD_SETTINGS),
-            remark="a stronger attack on the same networks",
+            remark="a stronger attack on the same networks, with the true labels",
         )
         for each in (VANILLA, denoising(0.3))
     ),

@@ -10,8 +10,7 @@ import pandas as pd
 from magnet_helpers.artifacts import write_text
 from magnet_helpers.defenses import NO_REFORMER, PAPERS_TEXT, Defense, contractive, denoising
 from magnet_helpers.experiments import OTHER_PENALTIES, TABLE_2, TABLE_3, TABLE_4, VARIANCE_AS_STD, VARIANTS
-from magnet_helpers.lab import PAPER_ATTACK
-from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
+from magnet_helpers.ledger import FGSM_SETTINGS, PGD_SETTINGS, TRUE_LABELS_SETTINGS, Results, ledger_entries
 from magnet_helpers.paper import SETTINGS, paper_number
 from magnet_helpers.reproduce import CLASSIFIER_EPOCHS, Row
 from magnet_helpers.result_files import kept_results, read_rows
@@ -57,15 +56,20 @@ def results_frame(
 
 
 def ledger_frame(results: Results) -> pd.DataFrame:
-    """Return the ledger: claim, the paper's difference and ours in points, seeds, verdict, why."""
+    """Return the ledger: claim, the paper's difference and ours in points, seeds and images, verdict, why.
+
+    What was not measured has no verdict: a dash.
+    """
     entries = ledger_entries(results)
     return pd.DataFrame(
         {
             "claim": [entry.claim for entry in entries],
             "paper": [entry.paper for entry in entries],
             "ours": [entry.ours for entry in entries],
-            "seeds": [entry.seeds for entry in entries],
-            "verdict": [entry.verdict for entry in entries],
+            "seeds × images": [
+                f"{entry.seeds} × {entry.gain.n_images:,}" if entry.gain else str(entry.seeds) for entry in entries
+            ],
+            "verdict": [entry.verdict if entry.seeds else "–" for entry in entries],
             "why": [entry.why for entry in entries],
         }
     ).set_index("claim")
@@ -77,7 +81,6 @@ def variant_frame(results: Results) -> pd.DataFrame:
     Each departs in one thing. The last rows are FGSM on the true labels beside FGSM on the model's own answers; clean
     images have nothing to do with that.
     """
-    true_labels = repr(replace(PAPER_ATTACK, labels="given"))
     pairs = {}
     for defense in VARIANTS:
         text = replace(defense, variant=PAPERS_TEXT)
@@ -86,7 +89,7 @@ def variant_frame(results: Results) -> pd.DataFrame:
         if defense != text:
             pairs[defense.label] = (text, FGSM_SETTINGS), (defense, FGSM_SETTINGS)
     for defense in TABLE_4[1:]:
-        pairs[f"{defense.label}, FGSM on true labels"] = (defense, FGSM_SETTINGS), (defense, true_labels)
+        pairs[f"{defense.label}, FGSM on true labels"] = (defense, FGSM_SETTINGS), (defense, TRUE_LABELS_SETTINGS)
     rows = []
     for name, ((first, attack), (second, other)) in pairs.items():
         gains = {
@@ -109,7 +112,8 @@ def penalty_frame(results: Results) -> pd.DataFrame:
     """Return each other penalty beside the paper's, at equal λ and at equal measured ‖J‖²_F, in points of accuracy.
 
     Columns: the mean norm over the seeds, the mean norm of the paper's penalty with the same λ, and in the grey and
-    the white box by how much the other penalty is more accurate than the paper's, in brackets for how many seeds.
+    the white box by how much the other penalty is more accurate than the paper's, in brackets for how many seeds. One
+    seed has no interval: that of its images alone would look narrower than those beside it.
     """
     rows = []
     for penalty, defenses in OTHER_PENALTIES.items():
@@ -127,7 +131,10 @@ def penalty_frame(results: Results) -> pd.DataFrame:
                     "equal ‖J‖²": results.gain_at_equal_jacobian(defense, TABLE_3, setting),
                 }
                 for name, gain in gains.items():
-                    text = f"{gain.in_percent(signed=True)} ({gain.n_seeds})" if gain else "–"
+                    text = "–"
+                    if gain:
+                        number = gain.in_percent(signed=True) if gain.n_seeds > 1 else f"{100 * gain.value:+.1f}"
+                        text = f"{number} ({gain.n_seeds})"
                     row[f"{TITLES[setting]}, {name}"] = text
             rows.append(row)
     return pd.DataFrame(rows).set_index("penalty")
@@ -177,7 +184,6 @@ def write_summary(path: Path, rows: Iterable[Row]) -> None:
     ]
     if first.budget != "paper":
         text += ["", "**This is not the paper's budget**: the paper's numbers stand beside ours for orientation only."]
-    true_labels = repr(replace(PAPER_ATTACK, labels="given"))
     lengths = {
         f"Table 4 with classifiers of {epochs} epochs": results_frame(results, TABLE_4, epochs=epochs)
         for epochs in CLASSIFIER_EPOCHS
@@ -190,7 +196,7 @@ def write_summary(path: Path, rows: Iterable[Row]) -> None:
         "The author's program beside the paper's text": results_frame(results, VARIANTS),
         "Each variant's difference from the text, in points": variant_frame(results),
         "The contractive penalties at equal λ and at equal measured ‖J‖²": penalty_frame(results),
-        "Table 4 with FGSM on the true labels": results_frame(results, TABLE_4, true_labels),
+        "Table 4 with FGSM on the true labels": results_frame(results, TABLE_4, TRUE_LABELS_SETTINGS),
         **lengths,
         "Table 4 under PGD, 100 steps, 5 restarts, true labels": results_frame(results, TABLE_4, PGD_SETTINGS),
         "Spread between seeds, in points": crossed_frame(results),

@@ -17,9 +17,10 @@ def crossed(seeds, images, *, of_seeds, of_images, noise, generator):
 
 
 @pytest.mark.parametrize(
-    ("of_seeds", "of_images", "noise"), [(0.5, 0.0, 1.0), (0.0, 1.0, 0.3), (0.1, 1.0, 1.0), (0.02, 0.3, 0.5)]
+    ("of_seeds", "of_images", "noise"),
+    [(0.5, 0.0, 1.0), (0.0, 1.0, 0.3), (0.1, 1.0, 1.0), (0.02, 0.3, 0.5), (0.14, 0.32, 0.32)],
 )
-@pytest.mark.parametrize("seeds", [3, 8])
+@pytest.mark.parametrize("seeds", [2, 3, 8])
 def test_the_interval_holds_the_truth_in_95_of_100_studies(seeds, of_seeds, of_images, noise):
     generator = np.random.default_rng(0)
     effects = {"of_seeds": of_seeds, "of_images": of_images, "noise": noise}
@@ -30,8 +31,9 @@ def test_the_interval_holds_the_truth_in_95_of_100_studies(seeds, of_seeds, of_i
         assert covered <= 0.975
 
 
-def test_the_variance_is_that_of_the_analysis_of_variance_in_loops():
-    values = crossed(4, 6, of_seeds=2.0, of_images=1, noise=1, generator=np.random.default_rng(1))
+@pytest.mark.parametrize(("of_seeds", "of_images", "seeds_decide"), [(2, 1, True), (1, 4, False)])
+def test_the_variance_is_that_of_the_analysis_of_variance_in_loops(of_seeds, of_images, seeds_decide):
+    values = crossed(4, 6, of_seeds=of_seeds, of_images=of_images, noise=1, generator=np.random.default_rng(1))
     s, n = values.shape
     mean = values.sum().item() / (s * n)
     rows = [sum(values[i, j].item() for j in range(n)) / n for i in range(s)]
@@ -43,6 +45,9 @@ def test_the_variance_is_that_of_the_analysis_of_variance_in_loops():
     assert a + b - c > max(a, b)
     freedom = (a + b - c) ** 2 / (a**2 / (s - 1) + b**2 / (n - 1) + c**2 / ((s - 1) * (n - 1)))
     expected = stats.t.ppf(0.975, freedom) * ((a + b - c) / (s * n)) ** 0.5
+    of_seeds_alone = stats.t.ppf(0.975, s - 1) * stats.sem(rows)
+    assert (of_seeds_alone > expected) == seeds_decide
+    expected = max(expected, of_seeds_alone)
     found = estimate(values)
     assert found.value == pytest.approx(mean)
     assert found.half_width == pytest.approx(expected)

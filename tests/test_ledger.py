@@ -143,7 +143,7 @@ def test_verdicts_give_their_reason():
     assert found["the contractive penalty helps (grey box, beside λ = 0)"] == "the interval includes 0"
     cost = found["DAE, noise 0.4 costs less than 1 point of clean accuracy"]
     assert cost.startswith("the whole interval is above -1; ")
-    assert found["the same under PGD, 100 steps and 5 restarts: vanilla AE"].startswith("not measured; ")
+    assert found["vanilla AE: the same under PGD, 100 steps and 5 restarts"].startswith("not measured; ")
     alone = {entry.claim: entry.why for entry in ledger_entries(Results(rows([0])))}
     assert alone["a third autoencoder helps in the grey box"] == "one seed is no evidence"
     reasons = {entry.claim: entry.why for entry in ledger_entries(Results(turned_rows()))}
@@ -178,7 +178,7 @@ def test_the_papers_differences():
     assert papers["the contractive autoencoder is worse than the denoising one (grey box)"] == pytest.approx(9.77)
     assert papers["the contractive penalty helps (grey box, beside λ = 0)"] is None
     assert papers["vanilla AE raises accuracy under FGSM (grey box)"] == pytest.approx(32.93 - 11.42)
-    assert papers["the same under PGD, 100 steps and 5 restarts: vanilla AE"] is None
+    assert papers["vanilla AE: the same under PGD, 100 steps and 5 restarts"] is None
 
 
 DENSE = contractive(1.0).but(penalty="dense layer")
@@ -220,3 +220,11 @@ def test_beyond_the_family_nothing_is_compared(own):
 def test_seeds_beyond_the_family_are_left_out():
     some = [*norm_rows(8.0, seeds=(0, 1)), *norm_rows(99.0, seeds=(2,))]
     assert Results(some).gain_at_equal_jacobian(DENSE, FAMILY, "white_box").n_seeds == 2
+
+
+def test_the_rows_of_one_attack_name_their_own_images():
+    results = Results([*rows(), row(VANILLA, "grey_box", 5, 0, attack=PGD_SETTINGS, n=10)])
+    assert results.note.endswith(f"n = 10 or {N}")
+    assert results.under(FGSM_SETTINGS).note.endswith(f"n = {N}")
+    (only,) = results.under(PGD_SETTINGS).rows
+    assert (only.attack, only.n) == (PGD_SETTINGS, 10)

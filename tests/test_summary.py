@@ -39,8 +39,11 @@ def test_the_ledger_as_a_frame():
     results = Results(rows())
     frame, entries = ledger_frame(results), ledger_entries(results)
     assert list(frame.index) == [entry.claim for entry in entries]
-    assert frame["verdict"].tolist() == [entry.verdict for entry in entries]
-    assert frame.loc["denoising beats vanilla (grey box)", "paper"] == "+44.2"
+    for entry in entries:
+        assert frame.loc[entry.claim, "verdict"] == (entry.verdict if entry.seeds else "–")
+    assert "–" in frame["verdict"].tolist()
+    line = frame.loc["denoising beats vanilla (grey box)"]
+    assert (line["paper"], line["seeds × images"]) == ("+44.2", f"3 × {N:,}")
 
 
 def test_the_summary_says_what_it_comes_from(tmp_path):
@@ -128,6 +131,9 @@ def test_the_penalties_at_equal_weight_and_at_equal_norm():
         "white box, equal ‖J‖²": f"{at_equal_norm} (2)",
     }
     assert penalty_frame(results).loc["published, λ = 0.001", "seeds"] == 0
+    one_seed = Results([each for each in results.rows if each.reformer_seed == 0])
+    gain = one_seed.gain(*((each, "white_box", FGSM_SETTINGS) for each in (contractive(1.0), DENSE)))
+    assert penalty_frame(one_seed).loc["dense layer, λ = 1", "white box, equal λ"] == f"{100 * gain.value:+.1f} (1)"
 
 
 def test_markdown():

@@ -51,7 +51,7 @@ threat_frame(results, names, columns[:2]).style.set_caption(f"not fooled, % with
 
 # %% [markdown]
 # Look at the vanilla autoencoder. In our run more images survive in its second column than in its first: knowing it did not help this attacker. (Yours may differ; with this budget three seeds did not decide it.) With the paper's budget,
-# in lesson 07, it is no accident: the white box is 13.6 ± 1.6 points *above* the grey box, in the paper 15. That cannot be a strength: who knows the reformer could send the grey-box image.
+# in lesson 07, it is no accident: the white box is 13.6 ± 1.7 points *above* the grey box, in the paper 15. That cannot be a strength: who knows the reformer could send the grey-box image.
 #
 # ## The puzzle of the white box
 #

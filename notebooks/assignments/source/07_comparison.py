@@ -215,7 +215,7 @@ print(results.note)
 # p = 0.0001) and for seed 2 (−2.8 points, p = 2e-08). But the two differences have opposite signs. So the penalty is not what they show: another training gives another
 # difference. The interval over seeds asks whether the *recipe* helps, also in the next training. It has to cover +0.6, +2.1 and −2.8, so it is
 # −0.0 ± 6.2 and decides nothing, neither that the penalty helps nor that it does not. The third stage of the stack gains 1.5, 2.0 and 1.8 points. That is less than 2.8, but steady,
-# and 1.8 ± 0.5 does not include 0. For denoising, −0.7, +2.3 and +1.4 give 1.0 ± 3.7: undecided. I would report all three with their
+# and 1.8 ± 0.7 does not include 0. For denoising, −0.7, +2.3 and +1.4 give 1.0 ± 3.7: undecided. I would report all three with their
 # intervals and the number of seeds, the third as a gain for this attack and budget, and none by the p of one seed.
 
 # %% [markdown] task="explain" part="rubric"
@@ -240,7 +240,7 @@ print(results.note)
 # Claim: "a third autoencoder still helps if the attacker may choose, image by image, between the grey-box and the white-box image". As a difference: the share of images
 # that survive both, SDAE(3) minus SDAE(2), noise 0.4; threshold 0. Expectation: smaller than the gain in either box, because an image counts only if the third stage saves it in both. For each seed
 # the two rows of answers are joined by "and" (as in `worst_case`), then `difference` gives the mean over seeds and images with its interval. Found, with the fast budget, three seeds and 4,000 images:
-# +1.3 ± 0.6 points, so the claim holds for FGSM. The gains in the boxes are +1.8 ± 0.5 and +1.6 ± 0.6; that this one is smaller is not shown, their intervals overlap. The accuracies themselves, 60.4 ± 3.6 and 61.7 ± 3.7,
+# +1.3 ± 0.7 points, so the claim holds for FGSM. The gains in the boxes are +1.8 ± 0.7 and +1.6 ± 0.6; that this one is smaller is not shown, their intervals overlap. The accuracies themselves, 60.4 ± 4.6 and 61.7 ± 4.7,
 # could not have told: they share classifier and images, so only the paired difference is narrow. The figure has one line for each defence, with grey box, white box and both, and intervals over the seeds.
 # Limits: three seeds, the fast budget, one step of FGSM, and a claim chosen by someone who knew the lesson's tables.
 
