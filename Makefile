@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 course: $(READY)  ## run all lessons in order, write build/, print the comparison table
-	$(RUN) -m magnet_helpers course --budget $(BUDGET) --dataset $(DATASET) --seed $(SEED)
+	$(RUN) -m tools course --budget $(BUDGET) --dataset $(DATASET) --seed $(SEED)
 
 # On all cores, one thread each: the threads of two processes on the same cores wait for each other.
 test: export OMP_NUM_THREADS = 1
@@ -72,17 +72,17 @@ lab: $(READY)  ## open JupyterLab on the first lesson
 	$(VENV)/bin/jupyter lab notebooks/00_start_here.ipynb
 
 notebooks: $(READY)  ## rebuild notebooks/*.ipynb from notebooks/source/ and execute them (fast budget, MNIST)
-	$(RUN) -m magnet_helpers notebooks
+	$(RUN) -m tools notebooks
 
 student: $(READY)  ## the assignments without solutions, as a zip to hand out
-	$(RUN) -m magnet_helpers student
+	$(RUN) -m tools student
 
 grade: $(READY)  ## grade a folder of submissions: make grade SUBMISSIONS=folder
 	$(if $(SUBMISSIONS),,$(error say which folder: make grade SUBMISSIONS=folder))
-	$(RUN) -m magnet_helpers grade '$(SUBMISSIONS)' $(if $(GRADES),--grades '$(GRADES)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(filter yes,$(UNCONFINED)),--unconfined)
+	$(RUN) -m tools grade '$(SUBMISSIONS)' $(if $(GRADES),--grades '$(GRADES)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(filter yes,$(UNCONFINED)),--unconfined)
 
 address: $(READY)  ## write the repository's address (pyproject.toml) into README and notebooks, without executing them
-	$(RUN) -m magnet_helpers address
+	$(RUN) -m tools address
 
 # The last two: what notebook hosts do not have.
 wheels: $(READY)  ## write dist/: what a notebook host without internet needs (README, Hosts)
@@ -90,7 +90,7 @@ wheels: $(READY)  ## write dist/: what a notebook host without internet needs (R
 	$(RUN) -m pip wheel -q --no-deps -w dist -c constraints.txt . advertorch adversarial-robustness-toolbox
 
 bench: $(READY)  ## measure the speed beside a textbook's loop and other libraries
-	TQDM_DISABLE=1 $(RUN) -m benchmarks --device $(DEVICE) $(if $(filter cuda%,$(DEVICE)),--rounds 3 --full)
+	TQDM_DISABLE=1 $(RUN) -m tools.benchmarks --device $(DEVICE) $(if $(filter cuda%,$(DEVICE)),--rounds 3 --full)
 
 clean:  ## remove build/ (trained networks too) and .venv
 	rm -rf build $(VENV)

@@ -3,10 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from magnet_helpers.lessons import start_lesson
-from magnet_helpers.lab import PAPER_ATTACK, Lab
+from magnet_helpers.lab.lessons import start_lesson
+from magnet_helpers.lab.lab import PAPER_ATTACK, Lab
 from magnet_helpers.data import ImageData, LabeledImages, load_images
-from magnet_helpers.budget import BUDGETS, Budget, get_budget
+from magnet_helpers.lab.budget import BUDGETS, Budget, get_budget
 from magnet_helpers.models import (
     ConvClassifier,
     ConvAutoencoder,
@@ -43,8 +43,8 @@ from magnet_helpers.intervals import Accuracy, Estimate, difference, estimate
 from magnet_helpers.evaluation import DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
 from magnet_helpers.detectors import DivergenceDetector, ReconstructionDetector, choose_threshold
 from magnet_helpers.magnet import MagNet, RandomReformer
-from magnet_helpers.roc_curves import roc
-from magnet_helpers.experiments import (
+from magnet_helpers.detectors import roc
+from magnet_helpers.study.grid import (
     DETECTORS,
     GRID,
     MAGNET,
@@ -58,7 +58,7 @@ from magnet_helpers.experiments import (
     UNDER_ATTACK,
     VARIANTS,
 )
-from magnet_helpers.paper import paper_number
+from magnet_helpers.study.published import paper_number
 from magnet_helpers.robustness import check_up
 from magnet_helpers.checks import (
     Verdict,
@@ -99,7 +99,7 @@ from magnet_helpers.checks import (
     check_average_gradient,
     check_detector_aware_gain,
 )
-from magnet_helpers.threats import all_threats, confident_threats
+from magnet_helpers.study.threats import all_threats, confident_threats
 
 if TYPE_CHECKING:
     from magnet_helpers.plotting import (
@@ -114,7 +114,7 @@ if TYPE_CHECKING:
         plot_scores,
         plot_rocs,
     )
-    from magnet_helpers.panels import (
+    from magnet_helpers.panels.panels import (
         Exploration,
         Panel,
         attack_panel,
@@ -124,12 +124,12 @@ if TYPE_CHECKING:
         explore_noise,
         noise_panel,
     )
-    from magnet_helpers.diagrams import plot_manifold, plot_workflow
-    from magnet_helpers.tables import comparison_frame, show_table, write_comparison
-    from magnet_helpers.attack_results import load_attack_results, run_attacks, study
-    from magnet_helpers.attack_tables import threat_frame
-    from magnet_helpers.ledger import Results, ledger_entries
-    from magnet_helpers.summary import (
+    from magnet_helpers.plotting.diagrams import plot_manifold, plot_workflow
+    from magnet_helpers.study.tables import comparison_frame, show_table, write_comparison
+    from magnet_helpers.study.attack_results import attack_study, load_attack_results, run_attacks
+    from magnet_helpers.study.attack_tables import threat_frame
+    from magnet_helpers.study.ledger import Results, ledger_entries
+    from magnet_helpers.study.summary import (
         crossed_frame,
         ledger_frame,
         load_results,
@@ -270,7 +270,7 @@ __all__ = [
     "write_comparison",
     "load_attack_results",
     "run_attacks",
-    "study",
+    "attack_study",
     "threat_frame",
     "Estimate",
     "difference",
@@ -285,7 +285,11 @@ __all__ = [
     "variant_frame",
 ]
 
-_LATER = ("plotting", "panels", "diagrams", "tables", "attack_results", "attack_tables", "ledger", "summary")
+_LATER = (
+    "plotting",
+    "panels.panels",
+    *(f"study.{part}" for part in ("tables", "attack_results", "attack_tables", "ledger", "summary")),
+)
 
 
 def __getattr__(name: str) -> object:

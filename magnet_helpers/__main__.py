@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from magnet_helpers.attack_results import run_study
-from magnet_helpers.budget import BUDGETS, FAST, PAPER, get_budget
-from magnet_helpers.cells import Cell
 from magnet_helpers.data import DataError, load_images
 from magnet_helpers.device import Precision, reduced_precision
-from magnet_helpers.lab import Lab
+from magnet_helpers.lab.budget import BUDGETS, PAPER, get_budget
+from magnet_helpers.lab.cells import Cell
+from magnet_helpers.lab.lab import Lab
 from magnet_helpers.models import IMAGE_SHAPE, ContractiveAutoencoder, ConvAutoencoder, ConvClassifier
-from magnet_helpers.reproduce import PARTS, reproduce
+from magnet_helpers.study.attack_results import run_study
+from magnet_helpers.study.reproduce import PARTS, reproduce
 from magnet_helpers.workspace import workspace
 
 
@@ -45,7 +45,7 @@ def run_reproduction(options: argparse.Namespace) -> int:
                 except ImportError as error:
                     raise ValueError("--dask needs the extra `cluster`: pip install '.[cluster]'") from error
 
-                from magnet_helpers.cluster import make_on_cluster
+                from magnet_helpers.study.cluster import make_on_cluster
 
                 make = partial(make_on_cluster, lab, client=stack.enter_context(Client(options.dask)))
             rows = reproduce(lab, options.seeds, options.parts, path, make)
@@ -55,7 +55,7 @@ def run_reproduction(options: argparse.Namespace) -> int:
     except (DataError, ValueError, OSError) as error:  # the last: no scheduler at that address, or no room on the disk
         print(f"\n{error}", file=sys.stderr)
         return 2
-    from magnet_helpers.summary import write_summary
+    from magnet_helpers.study.summary import write_summary
 
     write_summary(path.with_suffix(".md"), rows)
     print(f"{len(rows)} rows in {path}, in words in {path.with_suffix('.md')}")
@@ -73,55 +73,10 @@ def run_attack_study(options: argparse.Namespace) -> int:
     except (DataError, ValueError, OSError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
-    from magnet_helpers.attack_tables import write_attack_summary
+    from magnet_helpers.study.attack_tables import write_attack_summary
 
     write_attack_summary(path.with_suffix(".md"), results)
     print(f"{len(results.rows)} rows in {path}, in words in {path.with_suffix('.md')}")
-    return 0
-
-
-def run_coursework(options: argparse.Namespace, checkout: Path) -> int:
-    """Carry out `student` or `grade` and return the exit status."""
-    sources = checkout / "notebooks" / "assignments" / "source"
-    try:
-        from magnet_helpers.coursework.assignments import read_assignments
-        from magnet_helpers.coursework.confinement import ConfinementError
-        from magnet_helpers.coursework.grading import GradingError, grade_folder
-        from magnet_helpers.coursework.students import zip_student_copies
-        from magnet_helpers.coursework.submissions import SubmissionError
-    except ImportError as error:
-        print(f"{error}; coursework needs the extra `coursework`: pip install '.[coursework]'", file=sys.stderr)
-        return 2
-    if options.command == "student":
-        assignments = read_assignments(sources)
-        path = zip_student_copies(assignments, workspace() / "build" / "student" / "assignments.zip")
-        print(f"{len(assignments)} assignments in {path}")
-        return 0
-    try:
-        path = grade_folder(sources, options.submissions, options.grades, options.workers, confined=options.confined)
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
-        return 130
-    except (ConfinementError, GradingError, SubmissionError) as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 2
-    print(f"marks {path}\nfeedback {path.parent / 'feedback'}\nfor the tasks that a person reads: {path.parent}")
-    return 0
-
-
-def update_address(checkout: Path) -> int:
-    """Carry out `address` and return the exit status."""
-    from magnet_helpers.course import write_address
-    from magnet_helpers.coursework.assignments import read_assignments
-    from magnet_helpers.coursework.students import write_student_copies
-
-    folder = checkout / "notebooks" / "assignments"
-    try:
-        write_address(checkout)
-        write_student_copies(read_assignments(folder / "source"), folder)
-    except ValueError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 2
     return 0
 
 
@@ -129,16 +84,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
     parser = argparse.ArgumentParser(prog="magnet_helpers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    course = commands.add_parser("course", help="run every lesson into build/ and print the comparison table")
-    course.add_argument("--budget", choices=BUDGETS, help=f"default: MAGNET_BUDGET, else {FAST.name}")
-    course.add_argument("--dataset", choices=("auto", "mnist", "digits"), help="default: MAGNET_DATASET, else auto")
-    course.add_argument("--seed", type=int, help="default: MAGNET_SEED, else 0")
-    commands.add_parser(
-        "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"
-    )
-    commands.add_parser(
-        "address", help="write the repository's address (pyproject.toml) into the README and notebooks/*.ipynb"
-    )
     again = commands.add_parser("reproduce", help="run the paper's protocol for several seeds and write a results file")
     again.add_argument("--parts", choices=PARTS, nargs="+", default=["grid"], help="default: grid (Tables 2 to 4)")
     again.add_argument("--results", type=Path, help="default: build/results/BUDGET.csv; rows are added to it")
@@ -150,50 +95,11 @@ def main(arguments: list[str] | None = None) -> int:
         each.add_argument("--dataset", choices=("mnist", "digits"), default="mnist", help="default: mnist")
     attack.add_argument("--results", type=Path, help="default: build/results/BUDGET_attacks.csv; rows are added to it")
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
-    commands.add_parser("student", help="write the assignments without solutions: build/student/assignments.zip")
-    grade = commands.add_parser("grade", help="grade a folder of submissions and write grades.csv and feedback")
-    grade.add_argument("submissions", type=Path, help="a folder with one folder or zip file for each student")
-    grade.add_argument("--grades", type=Path, default=workspace() / "build" / "grading", help="default: build/grading")
-    grade.add_argument("--workers", type=int, help="submissions at once; default: one on each core")
-    grade.add_argument(
-        "--unconfined", dest="confined", action="store_false", help="run students' code with your own rights"
-    )
     options = parser.parse_args(arguments)
     if options.command == "compile":
         compile_loops()
         return 0
-    if options.command == "reproduce":
-        return run_reproduction(options)
-    if options.command == "attack":
-        return run_attack_study(options)
-    checkout = Path(__file__).resolve().parents[1]
-    if not (checkout / "notebooks" / "source").is_dir():
-        parser.error(
-            f"there are no lesson sources in {checkout / 'notebooks'}: install the package from a checkout (-e)"
-        )
-    if options.command in ("student", "grade"):
-        return run_coursework(options, checkout)
-    # What executes notebooks is an optional extra, which the lessons themselves do without.
-    from magnet_helpers.course import Course, run_course
-    from magnet_helpers.notebooks import LessonFailedError
-
-    try:
-        if options.command == "course":
-            run_course(checkout, budget=options.budget, dataset=options.dataset, seed=options.seed)
-        else:
-            if options.command == "notebooks":
-                Course(checkout, FAST.name, "mnist", 0).run(checkout / "notebooks")
-            return update_address(checkout)
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
-        return 130
-    except LessonFailedError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except DataError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_reproduction(options) if options.command == "reproduce" else run_attack_study(options)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,16 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from magnet_helpers.defenses import Defense
 from magnet_helpers.intervals import Accuracy
+
+RESAMPLES = 1_000  # of the interval of a curve's area
 
 
 class Detector(nn.Module):
@@ -184,3 +188,61 @@ def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Thresh
     descending = clean_scores.sort(descending=True).values
     value = descending[allowed].item() if allowed < n else -math.inf
     return Threshold(value, false_positive_rate, int((clean_scores > value).sum()), n)
+
+
+@dataclass(frozen=True)
+class ROC:
+    """A receiver operating characteristic: the adversarial images rejected, at the price of which clean ones.
+
+    Attributes:
+        false_positive_rates: share of the clean images that are rejected, from 0 to 1, one for each threshold.
+        true_positive_rates: share of the adversarial images that are rejected.
+        auc: area under the curve: the chance that an adversarial image scores above a clean one; 0.5 is guessing.
+        interval: 95 % bootstrap interval of the area for other images. It has no width if all images of one kind score
+            above all of the other.
+    """
+
+    false_positive_rates: NDArray[np.float64]
+    true_positive_rates: NDArray[np.float64]
+    auc: float
+    interval: tuple[float, float]
+
+    def __str__(self) -> str:
+        return f"{self.auc:.3f} [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
+
+
+def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> ROC:
+    """Return the curve of a detector's scores (n,) and (m,): clean images should score low, adversarial ones high.
+
+    Curve and area are scikit-learn's, the interval is scipy's percentile bootstrap, with clean and adversarial images
+    drawn anew by themselves.
+
+    Raises:
+        ValueError: unless there are at least 2 finite scores of each kind.
+    """
+    from scipy.stats import bootstrap  # takes seconds to import
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    samples = clean_scores.double().numpy(), adversarial_scores.double().numpy()
+    if any(each.ndim != 1 or len(each) < 2 or not np.isfinite(each).all() for each in samples):
+        raise ValueError(f"needs at least 2 finite scores of each kind, got {[each.shape for each in samples]}")
+    kinds, scores = np.repeat([0, 1], [len(each) for each in samples]), np.concatenate(samples)
+    false, true, _ = roc_curve(kinds, scores)
+    area = float(roc_auc_score(kinds, scores))
+    drawn = bootstrap(
+        samples, _area, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed), vectorized=True
+    )
+    low, high = drawn.confidence_interval
+    return ROC(false, true, area, (float(low), float(high)))
+
+
+def _area(clean: NDArray[np.float64], adversarial: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """Return the area by the rank sum (Mann & Whitney 1947), ties counted half."""
+    from scipy.stats import rankdata
+
+    n, m = clean.shape[axis], adversarial.shape[axis]
+    shape = np.broadcast_shapes(clean.shape[:-1], adversarial.shape[:-1])
+    both = np.concatenate([np.broadcast_to(clean, (*shape, n)), np.broadcast_to(adversarial, (*shape, m))], axis=-1)
+    ranks = rankdata(both, axis=-1)[..., n:].sum(axis=-1)
+    areas: NDArray[np.float64] = (ranks - m * (m + 1) / 2) / (n * m)
+    return areas

@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.fused import run, run_along
+from magnet_helpers.fast.fused import run, run_along
 from magnet_helpers.jacobian import ColumnGroups, along, column_groups
 
 IMAGE_SHAPE = (1, 28, 28)

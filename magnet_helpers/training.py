@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers.cuda_graphs import are_usable, captured
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import Precision, choose_device, noise_device, place, reduced_precision
+from magnet_helpers.fast.cuda_graphs import are_usable, captured
 from magnet_helpers.inference import apply_model, frozen, is_constant
 from magnet_helpers.losses import Loss
 from magnet_helpers.seeds import derived_seed, new_generator

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magnet_helpers import mnist_files
+from magnet_helpers.data import mnist_files
 
 PUBLISHED_FOLDER = os.environ.get("MAGNET_DATA")  # before any test changes the environment
 SMALL_SIZES = {"train": 60, "t10k": 20}

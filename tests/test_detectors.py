@@ -16,8 +16,8 @@ from magnet_helpers.detectors import (
     choose_threshold,
     jensen_shannon,
 )
-from magnet_helpers.experiments import DETECTORS
 from magnet_helpers.models import ConvAutoencoder, ConvClassifier
+from magnet_helpers.study.grid import DETECTORS
 
 IMAGES = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 

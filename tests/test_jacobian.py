@@ -155,7 +155,7 @@ def test_the_whole_contractive_encoder(whole_encoder):
 
 @pytest.mark.parametrize("has_numba", [True, False])
 def test_the_contractive_encoders_own_way_is_exact(whole_encoder, has_numba, monkeypatch):
-    monkeypatch.setattr("magnet_helpers.fused.HAS_NUMBA", has_numba)
+    monkeypatch.setattr("magnet_helpers.fast.fused.HAS_NUMBA", has_numba)
     model, image, jacobian = whole_encoder
     state = torch.get_rng_state()
     with torch.no_grad():

@@ -2,25 +2,25 @@
 
 - `base`: what they have in common
 - `gradient`: bounded attacks that follow the gradient (FGSM, I-FGSM, MI-FGSM, PGD)
-- `smallest_change`: attacks that look for the smallest change (C&W, EAD, DDN, JSMA)
-- `queries`: attacks that only ask the model (SPSA, ZOO, Square, HopSkipJump), or not even that (noise)
+- `minimal_norm`: attacks that look for the smallest change (C&W, EAD, DDN, JSMA)
+- `black_box`: attacks that only ask the model (SPSA, ZOO, Square, HopSkipJump), or not even that (noise)
 - `substitute`: the attack on a copy that the attacker trains
 - `adaptive`: attacks on a whole defence
+- `ensemble`: the mean over random draws, or over several networks
 """
 
 from magnet_helpers.attacks.adaptive import (
     DetectorAwareCarliniWagner,
     DetectorAwarePGD,
-    OverDraws,
     RejectedAsClass,
     StraightThrough,
-    Together,
     Transferred,
 )
 from magnet_helpers.attacks.base import Attack, Attacked
+from magnet_helpers.attacks.black_box import SPSA, ZOO, HopSkipJump, RandomNoise, Square
+from magnet_helpers.attacks.ensemble import OverDraws, Together
 from magnet_helpers.attacks.gradient import FGSM, IFGSM, MIFGSM, PGD, PGDL2, GradientAttack
-from magnet_helpers.attacks.queries import SPSA, ZOO, HopSkipJump, RandomNoise, Square
-from magnet_helpers.attacks.smallest_change import DDN, JSMA, CarliniWagner, ElasticNet, SmallestChange
+from magnet_helpers.attacks.minimal_norm import DDN, JSMA, CarliniWagner, ElasticNet, SmallestChange
 
 __all__ = [
     "DDN",

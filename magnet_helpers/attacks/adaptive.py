@@ -4,16 +4,16 @@ What they have in common is that they give a library's attack another network to
 what the detectors think, one that is the mean over draws, one that has a gradient where the defence has none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers import _advertorch as advertorch
+from magnet_helpers.attacks import _advertorch as advertorch
 from magnet_helpers.attacks.base import Attack, check_images, check_labels, check_settings, in_batches
 from magnet_helpers.attacks.gradient import PGD
-from magnet_helpers.attacks.smallest_change import CLASSES, CarliniWagner
+from magnet_helpers.attacks.minimal_norm import CLASSES, CarliniWagner
 from magnet_helpers.inference import apply_model
 from magnet_helpers.magnet import MagNet
 
@@ -174,54 +174,6 @@ class DetectorAwareCarliniWagner(CarliniWagner):
 
 
 # ---- against random numbers, and where there is no gradient
-
-
-class OverDraws(nn.Module):
-    """A network that draws random numbers, as its mean over many draws: expectation over transformation.
-
-    Its gradient is the one to follow against such a network (Athalye et al. 2018, "Synthesizing robust adversarial
-    examples"). Returns the logarithm of the mean probability.
-
-    Args:
-        model: maps images to logits; another time to others.
-        draws: at least 1.
-    """
-
-    def __init__(self, model: nn.Module, draws: int) -> None:
-        super().__init__()
-        if draws < 1:
-            raise ValueError(f"draws must be at least 1, got {draws}")
-        self.model = model
-        self.draws = draws
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 10)."""
-        return _log_mean([self.model(images) for _ in range(self.draws)])
-
-
-class Together(nn.Module):
-    """Several networks as one, by their mean probability: what fools all of them may fool one that is not among them.
-
-    For the attacker who trains autoencoders of his own (N. Carlini and D. Wagner, "MagNet and 'Efficient Defenses
-    Against Adversarial Attacks' are Not Robust to Adversarial Examples", 2017).
-
-    Args:
-        models: at least one, each maps images to logits.
-    """
-
-    def __init__(self, models: Sequence[nn.Module]) -> None:
-        super().__init__()
-        if not models:
-            raise ValueError("there must be at least one model, got none")
-        self.models = nn.ModuleList(models)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 10)."""
-        return _log_mean([model(images) for model in self.models])
-
-
-def _log_mean(logits: Sequence[Tensor]) -> Tensor:
-    return torch.stack([each.log_softmax(dim=1) for each in logits]).logsumexp(dim=0)
 
 
 class StraightThrough(nn.Module):

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers import _advertorch as advertorch
+from magnet_helpers.attacks import _advertorch as advertorch
 from magnet_helpers.attacks.base import Attack, check_epsilon, check_images, check_labels, check_settings, in_batches
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed

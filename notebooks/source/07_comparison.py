@@ -255,7 +255,7 @@ show_figure(
 
 # %%
 from magnet_helpers import estimate
-from magnet_helpers.ledger import FGSM_SETTINGS  # the attack's name in the results file
+from magnet_helpers.study.ledger import FGSM_SETTINGS  # the attack's name in the results file
 
 right = results.right((denoising(0.4), "grey_box", FGSM_SETTINGS), results.seeds).double()
 n_seeds, n_images = right.shape
@@ -449,7 +449,7 @@ ledger.style.set_caption(full_note + "; PGD: n = 1,000")
 # It is not the labels. FGSM, one step, with the true labels as well:
 
 # %%
-from magnet_helpers.ledger import TRUE_LABELS_SETTINGS
+from magnet_helpers.study.ledger import TRUE_LABELS_SETTINGS
 
 for defense in (VANILLA, denoising(0.3)):
     gain = full.gain(*((defense, key, TRUE_LABELS_SETTINGS) for key in ("grey_box", "white_box")))
@@ -459,7 +459,7 @@ for defense in (VANILLA, denoising(0.3)):
 # So "the white box is easier" was a weakness of the single step. All of Table 4 under PGD:
 
 # %%
-from magnet_helpers.ledger import PGD_SETTINGS
+from magnet_helpers.study.ledger import PGD_SETTINGS
 
 under_pgd = results_frame(full, TABLE_4, PGD_SETTINGS)
 under_pgd[[column for column in under_pgd if "paper" not in column]].style.set_caption(
@@ -476,7 +476,7 @@ under_pgd[[column for column in under_pgd if "paper" not in column]].style.set_c
 # images (lesson 03). The last lines of the ledger: the same training from both starts, first with the paper's budget, then with the fast one.
 
 # %%
-from magnet_helpers.ledger import LOW_NOISE
+from magnet_helpers.study.ledger import LOW_NOISE
 
 for some in (full, results):
     print(some.note)
@@ -580,7 +580,7 @@ for family in OTHER_PENALTIES.values():
 # The defender can also train the classifier longer. (This section has the fast budget's numbers.) **Ask**: does that make it more robust, or FGSM weaker?
 
 # %%
-from magnet_helpers.reproduce import CLASSIFIER_EPOCHS
+from magnet_helpers.study.reproduce import CLASSIFIER_EPOCHS
 
 lengths = {
     defense.label: [results.accuracy(defense, "grey_box", epochs=epochs) for epochs in CLASSIFIER_EPOCHS]

@@ -27,12 +27,12 @@ lab = start_lesson("09_breaking_magnet")
 # They take a few minutes on two cores, so they run first, all at once, together with the searches of the section "The dip". We look at them one by one.
 
 # %%
-from magnet_helpers import UNDER_ATTACK, all_threats, run_attacks, study
+from magnet_helpers import UNDER_ATTACK, all_threats, run_attacks, attack_study
 
 everything = all_threats(lab.budget)
 for threat in everything:
     print(f"{threat.name:<22} knows: {threat.knows:<18} {threat.attack}")
-results = run_attacks(lab, study(lab.budget))
+results = run_attacks(lab, attack_study(lab.budget))
 names = [defense.label for defense in UNDER_ATTACK]
 print(results.note)
 
@@ -189,7 +189,7 @@ for name in both:
 # attack. (The two FGSM images above were an example.) By hand, for two rows:
 
 # %%
-from magnet_helpers.threats import ADAPTIVE_SMALLEST, WITHIN_EPSILON
+from magnet_helpers.study.threats import ADAPTIVE_SMALLEST, WITHIN_EPSILON
 
 from magnet_helpers import load_attack_results
 
@@ -343,7 +343,7 @@ from magnet_helpers import MAGNETS_PARTS, confident_threats
 from magnet_helpers.attacks import CarliniWagner, ElasticNet
 
 searching = {"C&W": confident_threats(lab.budget, CarliniWagner), "EAD": confident_threats(lab.budget, ElasticNet)}
-from magnet_helpers.counter_papers import LU, LU_CONFIDENCES
+from magnet_helpers.study.published import LU, LU_CONFIDENCES
 
 
 def curves_of(some_results, some):
@@ -480,7 +480,7 @@ assert answers.float().mean() <= second.accuracies["PGD"].value
 
 # %%
 from magnet_helpers.attacks import IFGSM, PGDL2
-from magnet_helpers.counter_papers import MAGNETS_OWN_CLAIMS
+from magnet_helpers.study.published import MAGNETS_OWN_CLAIMS
 
 theirs = {
     "FGSM, ε = 0.005": FGSM(0.005, "given"),
@@ -517,7 +517,7 @@ pd.DataFrame(rows).T.style.set_caption(
 # Others measured MagNet in the white box, without its detectors, before four classifiers:
 
 # %%
-from magnet_helpers.counter_papers import SAMANGOUEI
+from magnet_helpers.study.published import SAMANGOUEI
 
 low, high = SAMANGOUEI["FGSM, ε = 0.3"]
 ours = results.accuracy("MagNet's reformer", "FGSM, white box")

@@ -26,8 +26,8 @@ from pathlib import Path
 
 import nbformat
 
-from magnet_helpers.lessons import LESSONS, Lesson
-from magnet_helpers.notebooks import build_notebook
+from magnet_helpers.lab.lessons import LESSONS, Lesson
+from tools.site.notebooks import build_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSON_SECONDS = 1800

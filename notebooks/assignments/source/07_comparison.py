@@ -190,7 +190,7 @@ assert float(worst_case(torch.eye(3) == 0)) == 0, "three attacks, and each image
 
 # %%
 from magnet_helpers import contractive, denoising, load_results, stacked
-from magnet_helpers.ledger import FGSM_SETTINGS
+from magnet_helpers.study.ledger import FGSM_SETTINGS
 from scipy.stats import binomtest
 
 results = load_results("fast")

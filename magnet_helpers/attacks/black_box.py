@@ -1,0 +1,297 @@
+"""Attacks that only ask the model: no gradient, and of the last one not even a score.
+
+SPSA is advertorch's; ZOO, Square and HopSkipJump are those of the adversarial-robustness-toolbox (ART).
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from magnet_helpers.attacks import _advertorch as advertorch
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_images, check_labels, check_settings, in_batches
+from magnet_helpers.device import device_of
+from magnet_helpers.inference import predict
+from magnet_helpers.seeds import derived_seed, new_generator
+
+IMAGES_AT_ONCE = 25  # so that progress shows, and memory stays small
+RANDOM_STARTS = 50
+
+
+@dataclass(frozen=True)
+class RandomNoise(Attack):
+    """Every pixel up or down by ε at random: what any attack has to beat.
+
+    Args:
+        epsilon: ε, in pixel units, in [0, 1].
+        seed: of the signs.
+    """
+
+    epsilon: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.epsilon)
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
+        check_images(images)
+        check_labels(images, labels)
+        generator = new_generator(self.seed, "random noise")
+        signs = torch.randint(0, 2, images.shape, generator=generator).mul(2).sub(1)
+        return (images + self.epsilon * signs).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class SPSA(Attack):
+    """Gradient descent on a gradient guessed from random steps (Uesato et al. 2018), within ε in L∞.
+
+    Args:
+        epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
+        steps: of Adam, at least 1.
+        samples: random directions for each step, at least 1; each costs two questions.
+        step_size: Adam's step size, in pixel units, more than 0.
+        delta: length of the random steps, in pixel units, more than 0.
+        seed: of the random directions.
+    """
+
+    epsilon: float = 0.3
+    steps: int = 40
+    samples: int = 64
+    step_size: float = 0.03
+    delta: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.epsilon)
+        check_settings(self, "steps", "samples", "step_size", "delta")
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, as `Attack.perturb` does."""
+        check_images(images)
+        attack = advertorch.LinfSPSAAttack(
+            model,
+            self.epsilon,
+            delta=self.delta,
+            lr=self.step_size,
+            nb_iter=self.steps,
+            nb_sample=self.samples,
+            max_batch_size=self.samples,
+            loss_fn=nn.CrossEntropyLoss(reduction="none"),
+        )
+
+        def without_gradients(batch: Tensor, theirs: Tensor | None) -> Tensor:
+            with torch.no_grad():  # it asks for none, but autograd would keep every answer
+                return attack.perturb(batch, theirs)  # type: ignore[no-any-return]
+
+        seed = derived_seed(self.seed, "SPSA")
+        labels = check_labels(images, labels)
+        return in_batches(
+            without_gradients, model, images, labels, seed=seed, label=repr(self), batch_size=IMAGES_AT_ONCE
+        )
+
+
+@dataclass(frozen=True)
+class _OfART(Attack):
+    """What the attacks of ART have in common."""
+
+    images_at_once: ClassVar[int] = IMAGES_AT_ONCE
+
+    @abstractmethod
+    def on(self, classifier: Any) -> Any:
+        """Return ART's attack on ART's view of a model."""
+
+    def _arguments(self, model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Any]:
+        """Return what `generate` takes beside images and labels."""
+        return {}
+
+    @property
+    def _seed(self) -> int:
+        return derived_seed(getattr(self, "seed", 0), type(self).__name__)
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, as `Attack.perturb` does."""
+        check_images(images)
+        labels = check_labels(images, labels)
+        if not len(images):
+            return images.clone()
+        attack = self.on(_in_arts_eyes(model))
+
+        def generate(batch: Tensor, theirs: Tensor | None) -> Tensor:
+            assert theirs is not None
+            arguments = self._arguments(model, batch, theirs)
+            found = attack.generate(batch.cpu().numpy(), theirs.cpu().numpy(), **arguments)
+            return torch.from_numpy(np.asarray(found, np.float32)).clamp(0, 1)
+
+        with _numpy_seed(self._seed):
+            return in_batches(
+                generate, model, images, labels, seed=self._seed, label=repr(self), batch_size=self.images_at_once
+            )
+
+
+@dataclass(frozen=True)
+class ZOO(_OfART):
+    """Zeroth-order optimisation (Chen et al. 2017): Carlini & Wagner's loss, its gradient by finite differences.
+
+    Args:
+        confidence: κ, as in `CarliniWagner`.
+        iterations: steps for each c, at least 1.
+        searches: values of c that are tried, at least 1.
+        pixels: changed in each step, in 1 … 784; each costs two questions.
+        learning_rate: of Adam for each pixel, more than 0.
+        first_c: where the search for c begins, more than 0.
+        difference: step of the finite differences, in pixel units, more than 0.
+        seed: of the choice of pixels.
+    """
+
+    confidence: float = 0.0
+    iterations: int = 100
+    searches: int = 3
+    pixels: int = 128
+    learning_rate: float = 0.1
+    first_c: float = 1.0
+    difference: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self, "iterations", "searches", "pixels", "learning_rate", "first_c", "difference")
+        if not (self.confidence >= 0 and self.pixels <= 784):
+            raise ValueError(f"confidence must be at least 0 and pixels at most 784, got {self}")
+
+    def on(self, classifier: Any) -> Any:
+        """Return ART's attack on ART's view of a model."""
+        from art.attacks.evasion import ZooAttack
+
+        return ZooAttack(
+            classifier,
+            confidence=self.confidence,
+            learning_rate=self.learning_rate,
+            max_iter=self.iterations,
+            binary_search_steps=self.searches,
+            initial_const=self.first_c,
+            use_resize=False,
+            use_importance=False,
+            nb_parallel=self.pixels,
+            variable_h=self.difference,
+            verbose=False,
+        )
+
+
+@dataclass(frozen=True)
+class Square(_OfART):
+    """Square attack (Andriushchenko et al. 2020): random squares of ±ε that stay where they raise the loss.
+
+    Args:
+        epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
+        queries: questions for each image and attempt, at least 1.
+        restarts: attempts, at least 1.
+        seed: of the squares.
+    """
+
+    images_at_once: ClassVar[int] = 100  # one question for each image at a time: twice as fast as 25
+
+    epsilon: float = 0.3
+    queries: int = 500
+    restarts: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.epsilon)
+        check_settings(self, "queries", "restarts")
+
+    def on(self, classifier: Any) -> Any:
+        """Return ART's attack on ART's view of a model."""
+        from art.attacks.evasion import SquareAttack
+
+        return SquareAttack(
+            classifier, norm=np.inf, max_iter=self.queries, eps=self.epsilon, nb_restarts=self.restarts, verbose=False
+        )
+
+
+@dataclass(frozen=True)
+class HopSkipJump(_OfART):
+    """HopSkipJump (Chen et al. 2020): a walk along the boundary that sees nothing but the answers.
+
+    It begins at the nearest image with another answer, among the other images and some of random noise. An image for
+    which there is none comes back as it was.
+
+    Args:
+        norm: of the change that is made small.
+        steps: of the walk, at least 1.
+        queries: largest number of questions for one guess of the gradient, at least 1.
+        first_queries: the number of the first guess, at least 1, at most `queries`.
+        seed: of the random directions.
+    """
+
+    norm: Literal["L2", "L∞"] = "L2"
+    steps: int = 10
+    queries: int = 500
+    first_queries: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("L2", "L∞"):
+            raise ValueError(f'norm must be "L2" or "L∞", got {self.norm!r}')
+        check_settings(self, "steps", "queries", "first_queries")
+        if self.first_queries > self.queries:
+            raise ValueError(f"first_queries must be at most queries, got {self}")
+
+    def on(self, classifier: Any) -> Any:
+        """Return ART's attack on ART's view of a model."""
+        from art.attacks.evasion import HopSkipJump as ARTs
+
+        return ARTs(
+            classifier,
+            norm=2 if self.norm == "L2" else np.inf,
+            max_iter=self.steps,
+            max_eval=self.queries,
+            init_eval=self.first_queries,
+            init_size=1,  # its own search for a beginning draws from random numbers that nobody can seed
+            verbose=False,
+        )
+
+    def _arguments(self, model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Any]:
+        generator = new_generator(self.seed, "HopSkipJump's beginnings")
+        noise = torch.rand((RANDOM_STARTS, *images.shape[1:]), generator=generator).to(images)
+        pool = torch.cat([images, noise])
+        answers = predict(model, pool).to(labels.device)
+        distances = torch.cdist(images.flatten(start_dim=1), pool.flatten(start_dim=1))
+        distances[labels[:, None] == answers[None]] = torch.inf
+        return {"x_adv_init": pool[distances.argmin(dim=1)].cpu().numpy()}
+
+
+class _InFloat32(nn.Module):
+    """Some of ART's attacks ask with float64 images."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        answers: Tensor = self.model(images.float())
+        return answers
+
+
+def _in_arts_eyes(model: nn.Module) -> Any:
+    from art.estimators.classification import PyTorchClassifier  # takes seconds to import
+
+    # ART moves the model to the device that it is told, so it is told where the model is.
+    place = "gpu" if device_of(model).type == "cuda" else "cpu"
+    return PyTorchClassifier(
+        _InFloat32(model), nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0.0, 1.0), device_type=place
+    )
+
+
+@contextmanager
+def _numpy_seed(seed: int) -> Iterator[None]:
+    state = np.random.get_state()  # noqa: NPY002  (ART draws from the global generator)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

@@ -1,0 +1,163 @@
+"""Attacks that look for the smallest change that fools the model: in L2, in L1, in the number of pixels.
+
+They have no bound ε. Whether a change counts as small is judged afterwards (`Attacked.within`). All are advertorch's.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from magnet_helpers.attacks import _advertorch as advertorch
+from magnet_helpers.attacks.base import Attack, check_images, check_labels, check_settings, in_batches
+from magnet_helpers.inference import apply_model
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class SmallestChange(Attack):
+    """What the attacks below have in common. An image whose answer could not be changed comes back as it was."""
+
+    @abstractmethod
+    def on(self, model: nn.Module) -> advertorch.Attack:
+        """Return advertorch's attack on a model, with these settings."""
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, as `Attack.perturb` does."""
+        check_images(images)
+        labels = check_labels(images, labels)
+        return in_batches(self.on(model).perturb, model, images, labels, label=repr(self))
+
+
+@dataclass(frozen=True)
+class _Search(SmallestChange):
+    """What Carlini & Wagner's attack and its sparse kin share: descent on size + c·margin, and a search for c.
+
+    Args:
+        confidence: κ, at least 0, in logits: by how much the wrong answer has to win.
+        iterations: steps for each c, at least 1.
+        searches: values of c that are tried, by bisection, at least 1.
+        learning_rate: step size.
+        first_c: where the search begins.
+    """
+
+    confidence: float = 0.0
+    iterations: int = 200
+    searches: int = 5
+    learning_rate: float = 0.05
+    first_c: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_settings(self, "learning_rate", "first_c", confidence=0, iterations=1, searches=1)
+
+    @property
+    def _settings(self) -> dict[str, float]:
+        """The same in advertorch's words."""
+        return {
+            "confidence": self.confidence,
+            "learning_rate": self.learning_rate,
+            "binary_search_steps": self.searches,
+            "max_iterations": self.iterations,
+            "initial_const": self.first_c,
+        }
+
+
+@dataclass(frozen=True)
+class CarliniWagner(_Search):
+    """Carlini & Wagner's L2 attack (2017): minimise ‖δ‖²₂ + c·max(margin + κ, 0) by Adam, and search for the least c.
+
+    The margin is the right class's logit minus the largest other one.
+
+    Args:
+        confidence: κ, at least 0, in logits: by how much the wrong answer has to win.
+        iterations: Adam's steps for each c, at least 1.
+        searches: values of c that are tried, by bisection, at least 1.
+        learning_rate: Adam's step size.
+        first_c: where the search begins.
+    """
+
+    def on(self, model: nn.Module) -> advertorch.Attack:
+        """Return advertorch's attack on a model, with these settings."""
+        return advertorch.CarliniWagnerL2Attack(model, CLASSES, **self._settings)
+
+
+@dataclass(frozen=True)
+class ElasticNet(_Search):
+    """EAD, the elastic-net attack (Chen et al. 2018): Carlini & Wagner's with β‖δ‖₁ added, so that few pixels change.
+
+    Of the images found on the way, the one with the smallest ‖δ‖²₂ + β‖δ‖₁ is returned.
+
+    Args:
+        confidence, iterations, searches, first_c: as in `CarliniWagner`.
+        learning_rate: step size of the iterative shrinkage.
+        beta: β, the weight of the L1 norm, at least 0.
+    """
+
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_settings(self, beta=0)
+
+    def on(self, model: nn.Module) -> advertorch.Attack:
+        """Return advertorch's attack on a model, with these settings."""
+        return advertorch.ElasticNetL1Attack(model, CLASSES, beta=self.beta, **self._settings)
+
+
+@dataclass(frozen=True)
+class DDN(SmallestChange):
+    """Decoupled direction and norm (Rony et al. 2019): an L2 bound that shrinks while the image fools, and else grows.
+
+    Args:
+        steps: number of steps, at least 1.
+        gamma: share by which the bound shrinks or grows in a step, in (0, 1).
+    """
+
+    steps: int = 100
+    gamma: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_settings(self, "gamma", steps=1)
+        if not self.gamma < 1:
+            raise ValueError(f"gamma must be less than 1, got {self.gamma}")
+
+    def on(self, model: nn.Module) -> advertorch.Attack:
+        """Return advertorch's attack on a model, with these settings."""
+        return advertorch.DDNL2Attack(
+            model, nb_iter=self.steps, gamma=self.gamma, quantize=False, clip_min=0, clip_max=1
+        )
+
+
+@dataclass(frozen=True)
+class JSMA(SmallestChange):
+    """Jacobian-based saliency maps (Papernot et al. 2016): two pixels at a time, towards the second likeliest class.
+
+    Args:
+        theta: change of a pixel in one step, in pixel units, not 0.
+        gamma: largest share of the pixels that are changed, in (0, 1].
+    """
+
+    theta: float = 1.0
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.theta <= 1 or self.theta == 0:
+            raise ValueError(f"theta must be in [-1, 1] and not 0, got {self.theta}")
+        check_settings(self, "gamma")
+        if not self.gamma <= 1:
+            raise ValueError(f"gamma must be at most 1, got {self.gamma}")
+
+    def on(self, model: nn.Module) -> advertorch.Attack:
+        """Return advertorch's attack on a model, with these settings."""
+        return advertorch.JacobianSaliencyMapAttack(model, CLASSES, theta=self.theta, gamma=self.gamma)
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, as `Attack.perturb` does."""
+        labels = check_labels(images, labels)
+        check_images(images)
+        if not len(images):
+            return images.clone()
+        logits = apply_model(model, images).scatter(1, labels[:, None], -torch.inf)
+        return super().perturb(model, images, logits.argmax(dim=1))

@@ -1,0 +1,1 @@
+"""The lessons' panels: sliders and menus."""

@@ -1,0 +1,287 @@
+import errno
+import io
+import multiprocessing
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+from mnist_server import (
+    PUBLISHED_FOLDER,
+    SMALL_SIZES,
+    accept_as_published,
+    compressed,
+    entries,
+    idx_bytes,
+    isolate,
+    mirror,
+    published_files,
+    small_contents,
+    use_mirrors,
+    with_byte,
+    write_folder,
+)
+
+from magnet_helpers.data import mnist_download, mnist_files
+from magnet_helpers.data.mnist_files import DataError, read_mnist
+
+LABELS, IMAGES = "train-labels-idx1-ubyte", "train-images-idx3-ubyte"
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    return isolate(monkeypatch, tmp_path / "home")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    contents = small_contents()
+    accept_as_published(contents, monkeypatch)
+    return contents
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist_download, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(mnist_download, "DECISION_SECONDS", 3.0)
+
+
+# ---- the download
+
+
+def test_the_published_files_are_downloaded_and_found_again(monkeypatch, folder):
+    files = published_files(monkeypatch)
+    with mirror(files) as server:
+        use_mirrors(monkeypatch, server)
+        arrays = read_mnist()
+        asked = len(server.asked)
+        assert set(server.asked) == set(files)
+        again = read_mnist()
+        assert len(server.asked) == asked
+    assert entries(folder) == sorted(files)
+    assert arrays.keys() == again.keys() == mnist_files.MNIST_SHA256.keys()
+    assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
+    size = SMALL_SIZES["train"] if PUBLISHED_FOLDER is None else 60_000
+    assert arrays[IMAGES].shape == (size, 28, 28)
+
+
+def test_a_server_that_decompresses(monkeypatch, folder, small):
+    with mirror(compressed(small), "unpacked") as server:
+        use_mirrors(monkeypatch, server)
+        read_mnist()
+    assert entries(folder) == sorted(small)
+    assert len(read_mnist(download=False)[LABELS]) == SMALL_SIZES["train"]
+
+
+def test_a_slow_download_may_finish(monkeypatch, folder, small):
+    monkeypatch.setattr(mnist_download, "READ_SECONDS", 0.4)
+    monkeypatch.setattr(mnist_download, "DECISION_SECONDS", 0.6)
+    started = time.monotonic()
+    with mirror(compressed(small), "slow") as server:
+        use_mirrors(monkeypatch, server)
+        read_mnist()
+    assert time.monotonic() - started > 0.8
+    assert entries(folder) == sorted(compressed(small))
+
+
+FAILURES = {
+    "404": "HTTP status 404",
+    "html": "magic number.*DOCTYPE",
+    "hang": "did not answer in time",
+    "drip": "did not answer in time",
+    "stall": "did not answer in time",
+    "break": "broke off half-way",
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("behaviour", FAILURES)
+def test_a_failing_mirror_leaves_nothing_behind(monkeypatch, folder, small, behaviour):
+    started = time.monotonic()
+    with mirror(compressed(small), behaviour) as server:
+        use_mirrors(monkeypatch, server)
+        with pytest.raises(DataError, match=f"(?s){FAILURES[behaviour]}.*MAGNET_DATA"):
+            read_mnist()
+        assert len(set(server.asked)) == 1, "a mirror is given up after its first failure"
+    assert time.monotonic() - started < 3.5
+    assert entries(folder) == []
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("behaviour", FAILURES)
+def test_the_second_mirror_takes_over(monkeypatch, folder, small, behaviour):
+    with mirror(compressed(small), behaviour) as bad, mirror(compressed(small)) as good:
+        use_mirrors(monkeypatch, bad, good)
+        arrays = read_mnist()
+        assert bad.asked
+    assert {name: idx_bytes(array) for name, array in arrays.items()} == small
+    assert entries(folder) == sorted(compressed(small))
+
+
+def test_files_from_a_mirror_that_fails_later_are_kept(monkeypatch, folder, small):
+    with mirror(compressed(small), "once") as bad, mirror(compressed(small)) as good:
+        use_mirrors(monkeypatch, bad, good)
+        read_mnist()
+        assert len(set(good.asked)) == 3
+    assert entries(folder) == sorted(compressed(small))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_mirror_is_not_asked_when_the_time_is_up(monkeypatch, small):
+    with (
+        mirror({}, "hang") as first,
+        mirror({}, "hang") as second,
+        mirror(compressed(small)) as third,
+    ):
+        monkeypatch.setattr(mnist_download, "DECISION_SECONDS", 0.6)
+        use_mirrors(monkeypatch, first, second, third)
+        with pytest.raises(DataError, match="was not asked"):
+            read_mnist()
+        assert third.asked == []
+
+
+def test_a_mirror_with_another_file(monkeypatch, folder, small):
+    other = {name: with_byte(content, len(content) - 1, 5) for name, content in small.items()}
+    with mirror(compressed(other)) as server:
+        use_mirrors(monkeypatch, server)
+        with pytest.raises(DataError, match="SHA-256"):
+            read_mnist()
+    assert entries(folder) == []
+
+
+def test_a_wrong_file_is_replaced(monkeypatch, folder, small):
+    files = compressed(small)
+    write_folder(folder, files | {f"{LABELS}.gz": files[f"{LABELS}.gz"][:-9]})
+    with mirror(files) as server:
+        use_mirrors(monkeypatch, server)
+        with pytest.warns(UserWarning, match=f"{LABELS}.*truncated.*removed"):
+            arrays = read_mnist()
+        assert set(server.asked) == {f"{LABELS}.gz"}
+    assert idx_bytes(arrays[LABELS]) == small[LABELS]
+    assert (folder / f"{LABELS}.gz").read_bytes() == files[f"{LABELS}.gz"]
+
+
+def test_two_processes_download_at_once(monkeypatch, folder, small):
+    fork = multiprocessing.get_context("fork")  # a fresh interpreter would spend seconds on importing PyTorch
+    results = fork.SimpleQueue()
+
+    def work():
+        results.put(sorted(map(len, read_mnist().values())))
+
+    with mirror(compressed(small), "slow") as server:
+        use_mirrors(monkeypatch, server)
+        processes = [fork.Process(target=work) for _ in range(2)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(20)
+            assert process.exitcode == 0
+    assert [results.get(), results.get()] == [[20, 20, 60, 60]] * 2
+    assert entries(folder) == sorted(compressed(small))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_mnist(download=False)
+
+
+# ---- a disk that does not take the files
+
+
+class FailingFile(io.FileIO):
+    def write(self, content):
+        if self.tell() > 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(content)
+
+
+def test_a_full_disk(monkeypatch, folder, small):
+    monkeypatch.setattr(pooch.downloaders, "open", lambda path, mode: FailingFile(path, "w+"), raising=False)
+    with mirror(compressed(small)) as server, mirror(compressed(small)) as second:
+        use_mirrors(monkeypatch, server, second)
+        with pytest.raises(DataError, match=r"(?s)No space left.*space.*MAGNET_HOME.*MAGNET_DATA"):
+            read_mnist()
+        assert server.asked
+        assert second.asked == [], "another mirror does not help a full disk"
+    whole = {f"{name}.gz" for name in mnist_files.MNIST_SHA256 if (folder / f"{name}.gz").exists()}
+    assert set(entries(folder)) == whole
+    assert f"{IMAGES}.gz" not in whole
+
+
+def test_a_read_only_folder(monkeypatch, folder, small):
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    if os.access(folder, os.W_OK):  # permission bits do not bind the superuser
+        monkeypatch.setattr(pooch.downloaders, "open", refuse, raising=False)
+    with mirror(compressed(small)) as server:
+        use_mirrors(monkeypatch, server)
+        with pytest.raises(DataError, match=r"(?s)Permission denied.*writable.*MAGNET_HOME") as e:
+            read_mnist()
+    folder.chmod(0o755)
+    assert str(folder) in str(e.value)
+    assert entries(folder) == []
+
+
+def test_a_place_that_is_no_folder(monkeypatch, folder, small):
+    folder.parent.mkdir(parents=True)
+    folder.write_text("not a folder")
+    with mirror(compressed(small)) as server:
+        use_mirrors(monkeypatch, server)
+        with pytest.raises(DataError, match=r"(?s)cannot be stored in.*MAGNET_HOME"):
+            read_mnist()
+    assert folder.read_text() == "not a folder"
+
+
+def test_an_interrupted_download_leaves_nothing_behind(monkeypatch, folder, small):
+    def interrupted(self, url, output_file, pooch, check_only=False):
+        Path(output_file).write_bytes(b"\x1f\x8b half")
+        assert entries(folder) == [Path(output_file).name]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", interrupted)
+    with mirror(compressed(small)) as server:
+        use_mirrors(monkeypatch, server)
+        with pytest.raises(KeyboardInterrupt):
+            read_mnist()
+    assert entries(folder) == []
+
+
+def test_what_killed_downloads_have_left_is_removed_after_a_day(folder, monkeypatch, small):
+    folder.mkdir(parents=True)
+    day = 24 * 3600
+    ages = {f".{LABELS}-old.part": 1.01 * day, f".{LABELS}-young.part": 0.99 * day, "notes.part": 9 * day}
+    for name, age in ages.items():
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    with mirror(compressed(small)) as server:
+        use_mirrors(monkeypatch, server)
+        read_mnist()
+    assert entries(folder) == sorted([*compressed(small), f".{LABELS}-young.part", "notes.part"])
+    os.utime(folder / f".{LABELS}-young.part", (0, 0))
+    read_mnist()
+    assert f".{LABELS}-young.part" in entries(folder), "nothing is removed where nothing is downloaded"
+
+
+def test_a_killed_download_leaves_a_part_that_is_no_file(folder, monkeypatch, small):
+    """So that the name of what is left is the one that is looked for."""
+    seen = []
+
+    def killed(self, url, output_file, pooch, check_only=False):
+        Path(output_file).write_bytes(b"half")
+        os.utime(output_file, (0, 0))
+        seen.append(Path(output_file))
+        mnist_download._remove_old_parts(folder)
+        assert not seen[-1].exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", killed)
+    with mirror(compressed(small)) as server:
+        use_mirrors(monkeypatch, server)
+        with pytest.raises(KeyboardInterrupt):
+            read_mnist()
+    assert seen

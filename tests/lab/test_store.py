@@ -1,0 +1,306 @@
+import errno
+import json
+import math
+import multiprocessing
+import os
+import resource
+import signal
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from tiny import equal
+
+from magnet_helpers import files as files_module
+from magnet_helpers.files import StorageError, write_json, write_text
+from magnet_helpers.lab import store as artifacts
+from magnet_helpers.lab.store import DamagedArtifactWarning, Store
+from magnet_helpers.training import Epoch
+
+SETTINGS = {"kind": "network", "name": "DAE, noise 0.4", "seed": 0}
+TENSORS = {"weight": torch.arange(12.0).view(3, 4), "answers": torch.tensor([3, 1, 4])}
+OTHER = {name: value + 1 for name, value in TENSORS.items()}
+RECORD = {"collapsed": False, "epochs": [{"training_loss": 3.25}]}
+EPOCHS = (Epoch(3.25, 3.5, 0.5), Epoch(3.0, 3.25, 0.5))
+FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend seconds on importing PyTorch
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "artifacts")
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def in_child(work):
+    """Run a function in another process and return its exit code."""
+    process = FORK.Process(target=work)
+    process.start()
+    process.join(30)
+    return process.exitcode
+
+
+# ---- artifacts
+
+
+def test_what_was_saved_is_loaded(store):
+    assert store.load(SETTINGS) is None
+    store.save(SETTINGS, TENSORS, RECORD)
+    found = store.load(SETTINGS)
+    assert equal(found.tensors, TENSORS)
+    assert [value.dtype for value in found.tensors.values()] == [torch.int64, torch.float32]
+    assert {name: found.record[name] for name in RECORD} == RECORD
+    assert found.record["settings"] == SETTINGS
+    assert files(store.folder(SETTINGS)) == ["record.json", "tensors.safetensors"]
+
+
+def test_tensors_of_any_layout_are_saved(store):
+    images = torch.rand(2, 3, 4, 5)
+    shared = {"a": images, "b": images, "c": images.to(memory_format=torch.channels_last), "d": images[:, 1:, ::2]}
+    shared["e"] = torch.nn.Parameter(images[0])
+    store.save(SETTINGS, shared, {})
+    assert equal(store.load(SETTINGS).tensors, {name: value.detach() for name, value in shared.items()})
+
+
+def test_an_artifact_is_replaced(store):
+    store.save(SETTINGS, TENSORS, RECORD)
+    store.save(SETTINGS, OTHER, {"collapsed": True})
+    found = store.load(SETTINGS)
+    assert equal(found.tensors, OTHER)
+    assert found.record["collapsed"]
+    assert "epochs" not in found.record
+
+
+def test_who_is_reading_keeps_the_old_file(tmp_path):
+    write_text(tmp_path / "table.csv", "old\n" * 1000)
+    with (tmp_path / "table.csv").open() as reader:
+        write_text(tmp_path / "table.csv", "new\n" * 1000)
+        assert set(reader) == {"old\n"}
+    assert set((tmp_path / "table.csv").read_text().splitlines()) == {"new"}
+
+
+def test_the_folder_is_named_after_the_settings(store):
+    folder = store.folder(SETTINGS)
+    assert folder.parent == store.root / "network"
+    assert folder.name.startswith("DAE--noise-0-4-")
+    assert store.folder(dict(reversed(SETTINGS.items()))) == folder
+    others = [{**SETTINGS, "seed": 1}, {**SETTINGS, "seed": "0"}, {**SETTINGS, "more": None}]
+    assert len({folder, *map(store.folder, others)}) == 4
+    name = store.folder({**SETTINGS, "name": "CAE, λ = 1e-05 ../x"}).name
+    assert name.isascii()
+    assert not set(name) & set("/\\. ,")
+
+
+def test_settings_that_json_cannot_hold_are_refused(store):
+    with pytest.raises(ValueError):
+        store.folder({**SETTINGS, "penalty": math.nan})
+
+
+# ---- damage
+
+
+def flip(path, position, bit=1):
+    content = bytearray(path.read_bytes())
+    content[position] ^= bit
+    path.write_bytes(content)
+
+
+def as_directory(path):
+    path.unlink()
+    path.mkdir()
+
+
+def record_edit(old, new):
+    def edit(path):
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return edit
+
+
+DAMAGES = {
+    "tensors cut": ("tensors.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-5])),
+    "tensors empty": ("tensors.safetensors", lambda path: path.write_bytes(b"")),
+    "tensors missing": ("tensors.safetensors", Path.unlink),
+    "tensors: last bit": ("tensors.safetensors", lambda path: flip(path, -1)),
+    "tensors: header": ("tensors.safetensors", lambda path: flip(path, 12)),
+    "tensors: length": ("tensors.safetensors", lambda path: flip(path, 7, 128)),
+    "tensors: a folder": ("tensors.safetensors", as_directory),
+    "record cut": ("record.json", lambda path: path.write_bytes(path.read_bytes()[:-5])),
+    "record empty": ("record.json", lambda path: path.write_bytes(b"")),
+    "record of nonsense": ("record.json", lambda path: path.write_bytes(b"\xff\xfe\x00 no text")),
+    "record: null": ("record.json", lambda path: path.write_text("null")),
+    "record: a list": ("record.json", lambda path: path.write_text("[]")),
+    "record: a number": ("record.json", lambda path: path.write_text("3")),
+    "record: no digest": ("record.json", lambda path: path.write_text("{}")),
+    "record: a folder": ("record.json", as_directory),
+    "record: a digit": ("record.json", record_edit("3.25", "3.75")),
+    "record: a word": ("record.json", record_edit('"collapsed": false', '"collapsed": true')),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_noticed_named_and_made_good(store, damage):
+    store.save(SETTINGS, TENSORS, RECORD)
+    folder = store.folder(SETTINGS)
+    name, spoil = DAMAGES[damage]
+    spoil(folder / name)
+    for discard in (False, True):
+        before = files(folder)
+        with pytest.warns(DamagedArtifactWarning, match="is damaged .*made again") as caught:
+            assert store.load(SETTINGS, discard_damaged=discard) is None
+        assert len(caught) == 1
+        assert str(folder) in str(caught[0].message)
+        assert files(folder) == ([] if discard else before), "only who holds the lock may remove files"
+    assert not folder.exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert store.load(SETTINGS) is None
+        store.save(SETTINGS, TENSORS, RECORD)
+        assert equal(store.load(SETTINGS).tensors, TENSORS)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: flip(path, -1), lambda path: path.write_bytes(path.read_bytes()[:-5])], ids=["bit", "cut"]
+)
+def test_a_damaged_checkpoint_is_noticed_named_and_removed(store, spoil):
+    checkpoint = store.checkpoint(SETTINGS)
+    checkpoint.save(TENSORS, EPOCHS)
+    spoil(checkpoint.path)
+    with pytest.warns(DamagedArtifactWarning, match="is damaged .*starts again") as caught:
+        assert checkpoint.load() is None
+    assert str(checkpoint.path) in str(caught[0].message)
+    assert not checkpoint.path.exists()
+    checkpoint.save(TENSORS, EPOCHS)
+    assert equal(checkpoint.load()[0], TENSORS)
+
+
+def test_tensors_without_a_record_are_no_artifact(store):
+    store.save(SETTINGS, TENSORS, RECORD)
+    (store.folder(SETTINGS) / "record.json").unlink()
+    assert store.load(SETTINGS) is None
+
+
+# ---- writers that fail
+
+
+def half_then(outcome):
+    """Return a stand-in for `save_file` that writes a part of the file and then fails."""
+
+    def writer(tensors, path, metadata=None):
+        save_file(tensors, path, metadata)
+        content = Path(path).read_bytes()
+        Path(path).write_bytes(content[: len(content) // 2])
+        raise outcome
+
+    return writer
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+ADVICE = r"cannot write .*No space left.*MAGNET_HOME.*before is unchanged"
+
+
+@pytest.mark.parametrize("failure", [FULL, SafetensorError("I/O error: No space left on device")])
+def test_a_full_disk_leaves_the_old_artifact(store, monkeypatch, failure):
+    store.save(SETTINGS, TENSORS, RECORD)
+    store.checkpoint(SETTINGS).save(TENSORS, EPOCHS)
+    before = files(store.root)
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts, "save_file", half_then(failure))
+        for write in (
+            lambda: store.save(SETTINGS, OTHER, RECORD),
+            lambda: store.checkpoint(SETTINGS).save(OTHER, EPOCHS),
+        ):
+            with pytest.raises(StorageError, match=ADVICE):
+                write()
+    assert files(store.root) == before
+    assert equal(store.load(SETTINGS).tensors, TENSORS)
+    assert equal(store.checkpoint(SETTINGS).load()[0], TENSORS)
+
+
+def test_a_writer_that_is_interrupted_leaves_the_old_artifact(store, monkeypatch):
+    store.save(SETTINGS, TENSORS, RECORD)
+    before = files(store.root)
+    monkeypatch.setattr(artifacts, "save_file", half_then(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        store.save(SETTINGS, OTHER, RECORD)
+    assert files(store.root) == before
+    assert equal(store.load(SETTINGS).tensors, TENSORS)
+
+
+def test_a_disk_that_is_full_before_the_record_leaves_no_mixture(store, monkeypatch):
+    def refuse(path, text):
+        with files_module.replacing(path):
+            raise FULL
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files_module, "write_text", refuse)
+        with pytest.raises(StorageError, match=ADVICE):
+            store.save(SETTINGS, TENSORS, RECORD)
+    assert store.load(SETTINGS) is None
+    store.save(SETTINGS, TENSORS, RECORD)
+    assert equal(store.load(SETTINGS).tensors, TENSORS)
+
+
+def test_files_that_the_system_does_not_let_grow(store, tmp_path):
+    """The system refuses the write itself, as on a full disk: nothing here is a stand-in."""
+    store.save(SETTINGS, TENSORS, RECORD)
+    write_text(tmp_path / "table.csv", "old\n")
+    before = files(tmp_path)
+
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        with pytest.raises(StorageError, match=r"(?s)cannot write .*MAGNET_HOME"):
+            store.save(SETTINGS, {"weight": torch.zeros(10_000)}, RECORD)
+        with pytest.raises(StorageError, match=r"(?s)cannot write .*MAGNET_HOME"):
+            write_text(tmp_path / "table.csv", "new " * 10_000)
+
+    assert in_child(work) == 0
+    assert files(tmp_path) == before
+    assert equal(store.load(SETTINGS).tensors, TENSORS)
+    assert (tmp_path / "table.csv").read_text() == "old\n"
+
+
+@pytest.mark.parametrize("moment", ["in the tensors", "before the record"])
+def test_a_writer_that_is_killed_leaves_an_artifact_or_none(store, monkeypatch, moment):
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def half_then_die(tensors, path, metadata=None):
+        Path(path).write_bytes(b"half")
+        die()
+
+    name, stand_in = {"in the tensors": ("save_file", half_then_die), "before the record": ("write_json", die)}[moment]
+
+    def work():
+        setattr(artifacts, name, stand_in)
+        store.save(SETTINGS, OTHER, RECORD)
+
+    assert in_child(work) == -signal.SIGKILL
+    assert store.load(SETTINGS) is None, "what is not finished is not there"
+    store.save(SETTINGS, TENSORS, RECORD)
+    assert {path.name for path in store.folder(SETTINGS).iterdir()} == {"record.json", "tensors.safetensors"}
+    if moment == "in the tensors":
+        assert in_child(work) == -signal.SIGKILL
+        assert equal(store.load(SETTINGS).tensors, TENSORS), "the old artifact is whole"
+
+
+def test_a_place_that_is_no_folder(tmp_path):
+    (tmp_path / "artifacts").write_text("a file")
+    with pytest.raises(StorageError, match=r"cannot write .*MAGNET_HOME"):
+        Store(tmp_path / "artifacts").save(SETTINGS, TENSORS, RECORD)
+    assert (tmp_path / "artifacts").read_text() == "a file"
+
+
+def test_json_has_no_nan(tmp_path):
+    write_json(tmp_path / "deep" / "value.json", {"λ": 0.1})
+    assert (tmp_path / "deep" / "value.json").read_text(encoding="utf-8") == '{\n  "λ": 0.1\n}\n'
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "deep" / "value.json", math.nan)
+    assert json.loads((tmp_path / "deep" / "value.json").read_text()) == {"λ": 0.1}

@@ -1,0 +1,1 @@
+"""Builds the notebooks and pages from their sources."""
