@@ -61,7 +61,7 @@ from magnet_helpers.study.grid import (
 from magnet_helpers.study.published import paper_number
 from magnet_helpers.robustness import check_up
 from magnet_helpers.checks import (
-    Verdict,
+    Feedback,
     check_largest_change,
     check_count,
     check_cross_entropy,
@@ -208,7 +208,7 @@ __all__ = [
     "check_up",
     "all_threats",
     "confident_threats",
-    "Verdict",
+    "Feedback",
     "check_largest_change",
     "check_count",
     "check_cross_entropy",

@@ -97,7 +97,7 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DetectorRecipe:
+class DetectorSpec:
     """A detector by the name of its autoencoder: reconstruction error with a `p`, or divergence with a `temperature`.
 
     Args:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.defenses import Defense, ReformedClassifier
-from magnet_helpers.detectors import Detector, DetectorRecipe, Threshold, choose_threshold
+from magnet_helpers.detectors import Detector, DetectorSpec, Threshold, choose_threshold
 from magnet_helpers.inference import apply_model, predict
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.seeds import new_generator
@@ -19,7 +19,7 @@ MAGNETS_FALSE_POSITIVE_RATE = 0.001  # of each detector by itself (section 5.2)
 
 
 @dataclass(frozen=True)
-class MagNetRecipe:
+class MagNetSpec:
     """A MagNet by the names of its parts (`lab.Lab.magnet` builds it).
 
     Args:
@@ -30,7 +30,7 @@ class MagNetRecipe:
 
     label: str
     reformer: Defense
-    detectors: tuple[DetectorRecipe, ...] = ()
+    detectors: tuple[DetectorSpec, ...] = ()
 
 
 @dataclass(frozen=True)

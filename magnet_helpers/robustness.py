@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.attacks import FGSM, PGD, Attack, Attacked, RandomNoise, Square
+from magnet_helpers.attacks import FGSM, PGD, Attack, AttackResult, RandomNoise, Square
 from magnet_helpers.intervals import Accuracy
 
 ALLOWED = 0.01  # share of the images that may go the wrong way before a check speaks
 
 
-def worst_case(runs: Mapping[str, Attacked] | Sequence[Attacked]) -> Accuracy:
+def worst_case(runs: Mapping[str, AttackResult] | Sequence[AttackResult]) -> Accuracy:
     """Return the accuracy that is left if each image meets the attack that fools it.
 
     The mean over attacks would be a promise to the attacker's worst day.
@@ -35,7 +35,7 @@ def worst_case(runs: Mapping[str, Attacked] | Sequence[Attacked]) -> Accuracy:
     return Accuracy(int((~fooled).sum()), len(fooled))
 
 
-def security_curve(run: Attacked, norm: str, sizes: Sequence[float]) -> list[Accuracy]:
+def security_curve(run: AttackResult, norm: str, sizes: Sequence[float]) -> list[Accuracy]:
     """Return the accuracy left to an attacker who may change an image by no more than each size.
 
     For an attack that looks for the smallest change: one run gives the whole curve.
@@ -58,7 +58,7 @@ class CheckUp:
         doubts: one sentence each; empty if the attacks behave as honest ones do.
     """
 
-    runs: Mapping[str, Attacked]
+    runs: Mapping[str, AttackResult]
     doubts: tuple[str, ...]
 
     @property
@@ -115,7 +115,7 @@ def check_up(
     return CheckUp(runs, tuple(_doubts(runs, list(transferred or {}))))
 
 
-def _doubts(runs: Mapping[str, Attacked], others: Sequence[str]) -> list[str]:
+def _doubts(runs: Mapping[str, AttackResult], others: Sequence[str]) -> list[str]:
     n = len(runs[ITERATED].success)
     few = ALLOWED * n
     strong = runs[ITERATED].success | runs[TWICE].success
@@ -149,7 +149,7 @@ def _doubts(runs: Mapping[str, Attacked], others: Sequence[str]) -> list[str]:
     return doubts
 
 
-def _unmoved(run: Attacked) -> int:
+def _unmoved(run: AttackResult) -> int:
     """How many images an attack left as they were although they did not fool the model."""
     same = (run.adversarial == run.images).flatten(start_dim=1).all(dim=1)
     return int((same & ~run.success).sum())

@@ -9,7 +9,7 @@ from torch import nn
 
 from magnet_helpers.defenses import VANILLA
 from magnet_helpers.detectors import (
-    DetectorRecipe,
+    DetectorSpec,
     DivergenceDetector,
     ReconstructionDetector,
     UncertainRateWarning,
@@ -167,4 +167,4 @@ def test_detectors_are_made_by_name():
 @pytest.mark.parametrize("settings", [{}, {"p": 1, "temperature": 10}])
 def test_a_detector_is_of_one_kind(settings):
     with pytest.raises(ValueError, match="either p or a temperature"):
-        DetectorRecipe(VANILLA, **settings)
+        DetectorSpec(VANILLA, **settings)

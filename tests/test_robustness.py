@@ -3,7 +3,7 @@ import torch
 from tiny import steep_classifier, tiny_classifier
 from torch import nn
 
-from magnet_helpers.attacks import DDN, FGSM, PGD, RandomNoise, Square, StraightThrough, Transferred
+from magnet_helpers.attacks import BPDA, DDN, FGSM, PGD, RandomNoise, Square, Transferred
 from magnet_helpers.inference import predict
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.robustness import HUGE, ITERATED, check_up, security_curve, worst_case
@@ -81,7 +81,7 @@ def test_an_undefended_model_raises_no_doubt(linear):
 def test_a_defence_that_cuts_the_gradient_is_caught(linear):
     broken = nn.Sequential(Steps(), linear)
     labels = predict(broken, IMAGES)
-    around = Transferred(QUICK["iterated"], nn.Sequential(StraightThrough(Steps()), linear), "straight through")
+    around = Transferred(QUICK["iterated"], nn.Sequential(BPDA(Steps()), linear), "straight through")
     found = check_up(broken, IMAGES, labels, **QUICK, transferred={"straight through": around})
     assert found.accuracies[ITERATED].correct == 40, "PGD reports a perfect defence"
     assert found.accuracies["worst case"].correct == 0

@@ -10,19 +10,20 @@
 """
 
 from magnet_helpers.attacks.adaptive import (
+    BPDA,
     DetectorAwareCarliniWagner,
     DetectorAwarePGD,
     RejectedAsClass,
-    StraightThrough,
     Transferred,
 )
-from magnet_helpers.attacks.base import Attack, Attacked
+from magnet_helpers.attacks.base import Attack, AttackResult
 from magnet_helpers.attacks.black_box import SPSA, ZOO, HopSkipJump, RandomNoise, Square
-from magnet_helpers.attacks.ensemble import OverDraws, Together
+from magnet_helpers.attacks.ensemble import Ensemble, ExpectationOverTransformation
 from magnet_helpers.attacks.gradient import FGSM, IFGSM, MIFGSM, PGD, PGDL2, GradientAttack
-from magnet_helpers.attacks.minimal_norm import DDN, JSMA, CarliniWagner, ElasticNet, SmallestChange
+from magnet_helpers.attacks.minimal_norm import DDN, JSMA, CarliniWagner, ElasticNet, MinimalNormAttack
 
 __all__ = [
+    "BPDA",
     "DDN",
     "FGSM",
     "IFGSM",
@@ -33,19 +34,18 @@ __all__ = [
     "SPSA",
     "ZOO",
     "Attack",
-    "Attacked",
+    "AttackResult",
     "CarliniWagner",
     "DetectorAwareCarliniWagner",
     "DetectorAwarePGD",
     "ElasticNet",
+    "Ensemble",
+    "ExpectationOverTransformation",
     "GradientAttack",
     "HopSkipJump",
-    "OverDraws",
+    "MinimalNormAttack",
     "RandomNoise",
     "RejectedAsClass",
-    "SmallestChange",
     "Square",
-    "StraightThrough",
-    "Together",
     "Transferred",
 ]

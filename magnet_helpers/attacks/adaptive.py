@@ -176,7 +176,7 @@ class DetectorAwareCarliniWagner(CarliniWagner):
 # ---- against random numbers, and where there is no gradient
 
 
-class StraightThrough(nn.Module):
+class BPDA(nn.Module):
     """A function as it is, with the gradient of another: backward-pass differentiable approximation.
 
     For a reformer without a useful gradient (Athalye et al. 2018, "Obfuscated gradients give a false sense of
@@ -207,7 +207,7 @@ class StraightThrough(nn.Module):
 class Transferred(Attack):
     """An attack that is made on one network and tried on another.
 
-    With the classifier alone as its source it is the grey box; with the attacker's own autoencoders, `Together`, what
+    With the classifier alone as its source it is the grey box; with the attacker's own autoencoders, `Ensemble`, what
     Carlini and Wagner broke MagNet with; with a copy of the classifier, `substitute.train_substitute`, the attack of
     Papernot et al.
 

@@ -18,7 +18,7 @@ NORMS = ("L0", "L1", "L2", "L∞")
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackResult:
     """What came of an attack on N images.
 
     Attributes:
@@ -114,7 +114,7 @@ class Attack(ABC):
             ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing, too few or too many.
         """
 
-    def run(self, model: nn.Module, images: Tensor, labels: Tensor) -> Attacked:
+    def run(self, model: nn.Module, images: Tensor, labels: Tensor) -> AttackResult:
         """Attack the images that do not fool the model yet, and return what came of it.
 
         An attacker who has no labels (`needs_labels`) cannot know which these are: he attacks all.
@@ -136,7 +136,7 @@ class Attack(ABC):
                 count = len(todo)
             success = self.fooled(model, adversarial, labels)
         rates = (passes.forward / count, passes.backward / count)
-        return Attacked(images, adversarial, labels, success, *rates, perf_counter() - started)
+        return AttackResult(images, adversarial, labels, success, *rates, perf_counter() - started)
 
     def fooled(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return which images fool the model: booleans (N,). Here: its answer is wrong."""

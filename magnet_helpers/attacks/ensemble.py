@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class OverDraws(nn.Module):
+class ExpectationOverTransformation(nn.Module):
     """A network that draws random numbers, as its mean over many draws: expectation over transformation.
 
     Its gradient is the one to follow against such a network (Athalye et al. 2018, "Synthesizing robust adversarial
@@ -29,7 +29,7 @@ class OverDraws(nn.Module):
         return _log_mean([self.model(images) for _ in range(self.draws)])
 
 
-class Together(nn.Module):
+class Ensemble(nn.Module):
     """Several networks as one, by their mean probability: what fools all of them may fool one that is not among them.
 
     For the attacker who trains autoencoders of his own (N. Carlini and D. Wagner, "MagNet and 'Efficient Defenses

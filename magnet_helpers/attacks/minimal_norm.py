@@ -1,6 +1,7 @@
 """Attacks that look for the smallest change that fools the model: in L2, in L1, in the number of pixels.
 
-They have no bound ε. Whether a change counts as small is judged afterwards (`Attacked.within`). All are advertorch's.
+They have no bound ε. Whether a change counts as small is judged afterwards (`AttackResult.within`). All are
+advertorch's.
 """
 
 from abc import abstractmethod
@@ -17,7 +18,7 @@ CLASSES = 10
 
 
 @dataclass(frozen=True)
-class SmallestChange(Attack):
+class MinimalNormAttack(Attack):
     """What the attacks below have in common. An image whose answer could not be changed comes back as it was."""
 
     @abstractmethod
@@ -32,7 +33,7 @@ class SmallestChange(Attack):
 
 
 @dataclass(frozen=True)
-class _Search(SmallestChange):
+class _Search(MinimalNormAttack):
     """What Carlini & Wagner's attack and its sparse kin share: descent on size + c·margin, and a search for c.
 
     Args:
@@ -107,7 +108,7 @@ class ElasticNet(_Search):
 
 
 @dataclass(frozen=True)
-class DDN(SmallestChange):
+class DDN(MinimalNormAttack):
     """Decoupled direction and norm (Rony et al. 2019): an L2 bound that shrinks while the image fools, and else grows.
 
     Args:
@@ -131,7 +132,7 @@ class DDN(SmallestChange):
 
 
 @dataclass(frozen=True)
-class JSMA(SmallestChange):
+class JSMA(MinimalNormAttack):
     """Jacobian-based saliency maps (Papernot et al. 2016): two pixels at a time, towards the second likeliest class.
 
     Args:

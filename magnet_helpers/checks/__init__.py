@@ -3,6 +3,7 @@
 One file for each subject, in the order of the lessons. `verdict` compares.
 """
 
+from magnet_helpers.checks.feedback import Feedback
 from magnet_helpers.checks.lesson_00_start_here import check_largest_change
 from magnet_helpers.checks.lesson_01_classifier import check_count, check_cross_entropy, check_wilson_interval
 from magnet_helpers.checks.lesson_02_vanilla_autoencoder import (
@@ -53,10 +54,9 @@ from magnet_helpers.checks.lesson_09_breaking_magnet import (
     check_pgd,
     check_straight_through,
 )
-from magnet_helpers.checks.verdict import Verdict
 
 __all__ = [
-    "Verdict",
+    "Feedback",
     "check_after_each_stage",
     "check_average_gradient",
     "check_contractive_loss",

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import torch
 
-from magnet_helpers.checks.verdict import Verdict, check
+from magnet_helpers.checks.feedback import Feedback, check
 
 
-def check_largest_change(largest_change: Callable[..., object]) -> Verdict:
+def check_largest_change(largest_change: Callable[..., object]) -> Feedback:
     """Check `largest_change(images (N, 1, H, W), adversarial, same shape) → max |adversarial − images|, shape (N,)`."""
     generator = torch.Generator().manual_seed(1)
     cases = []

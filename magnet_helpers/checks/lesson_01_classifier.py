@@ -8,12 +8,12 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
-from magnet_helpers.checks.verdict import Verdict, check, check_gradient
+from magnet_helpers.checks.feedback import Feedback, check, check_gradient
 
 Z = 1.959964
 
 
-def check_count(count_correct: Callable[..., object]) -> Verdict:
+def check_count(count_correct: Callable[..., object]) -> Feedback:
     """Check `count_correct(logits (N, 10), labels (N,)) → (correct, total)`."""
     generator = torch.Generator().manual_seed(1)
     cases = []
@@ -33,7 +33,7 @@ def check_count(count_correct: Callable[..., object]) -> Verdict:
     return check(count_correct, cases, success="correct answers are counted, and how many there were")
 
 
-def check_cross_entropy(cross_entropy: Callable[..., object]) -> Verdict:
+def check_cross_entropy(cross_entropy: Callable[..., object]) -> Feedback:
     """Check `cross_entropy(logits (N, 10), labels (N,)) → mean in nats`, also for very large logits."""
     generator = torch.Generator().manual_seed(2)
     logits, labels = 3 * torch.randn(5, 10, generator=generator), torch.tensor([3, 1, 4, 1, 5])
@@ -60,7 +60,7 @@ def check_cross_entropy(cross_entropy: Callable[..., object]) -> Verdict:
     return check_gradient(cross_entropy, (logits, labels), gradient, success=success) if verdict else verdict
 
 
-def check_wilson_interval(wilson_interval: Callable[..., object]) -> Verdict:
+def check_wilson_interval(wilson_interval: Callable[..., object]) -> Feedback:
     """Check `wilson_interval(correct, total) → (low, high)`, the 95 % score interval of a share (Wilson 1927)."""
     cases = []
     for k, n in ((95, 100), (0, 20), (20, 20), (7, 9)):

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.verdict import Verdict, check, check_gradient, off
+from magnet_helpers.checks.feedback import Feedback, check, check_gradient, off
 
 Layer = tuple[str, int] | tuple[str, int, int]  # ("conv", filters, side of a filter), ("pool", side), ("dense", units)
 
 
-def check_pixel_error(pixel_error: Callable[..., object]) -> Verdict:
+def check_pixel_error(pixel_error: Callable[..., object]) -> Feedback:
     """Check `pixel_error(images (N, 1, H, W), reconstructions) → root of the mean squared difference, shape (N,)`."""
     generator = torch.Generator().manual_seed(3)
     cases = []
@@ -28,7 +28,7 @@ def check_pixel_error(pixel_error: Callable[..., object]) -> Verdict:
     return check(pixel_error, cases, success="that is how far a pixel is off, for each image")
 
 
-def check_reconstruction_error(reconstruction_error: Callable[..., object]) -> Verdict:
+def check_reconstruction_error(reconstruction_error: Callable[..., object]) -> Feedback:
     """Check `reconstruction_error(images (N, 1, H, W), reconstructions) → ‖x − x̂‖², shape (N,)`, its gradient too.
 
     Other shapes must be refused with a ValueError, also where PyTorch would broadcast them.
@@ -58,18 +58,18 @@ def check_reconstruction_error(reconstruction_error: Callable[..., object]) -> V
     return verdict
 
 
-def _is_refused(function: Callable[..., object], images: Tensor, other: Tensor, success: str) -> Verdict:
+def _is_refused(function: Callable[..., object], images: Tensor, other: Tensor, success: str) -> Feedback:
     shapes = f"shapes {tuple(images.shape)} and {tuple(other.shape)}"
     try:
         function(images.clone(), other.clone())
     except ValueError:
-        return Verdict(True, success)
+        return Feedback(True, success)
     except Exception as error:  # PyTorch's own error, or whatever a student's code raises
         return off(f"{shapes} must be refused with a ValueError, it raised {type(error).__name__}: {error}")
     return off(f"{shapes} got an answer: they differ, so a ValueError must be raised before anything is computed")
 
 
-def check_encoder_size(encoder_size: Callable[..., object]) -> Verdict:
+def check_encoder_size(encoder_size: Callable[..., object]) -> Feedback:
     """Check `encoder_size(layers, side) → (weights, numbers in the code)` for images of one channel.
 
     Each layer is `("conv", filters, side of a filter)`, `("pool", side)` or `("dense", units)`.
@@ -130,7 +130,7 @@ def _unpooled(layers: Sequence[Layer], side: int) -> int:
     return count(maps, side)[1] if maps[-1][0] == "conv" else -1
 
 
-def check_linear_reconstructions(linear_reconstructions: Callable[..., object]) -> Verdict:
+def check_linear_reconstructions(linear_reconstructions: Callable[..., object]) -> Feedback:
     """Check `linear_reconstructions(train (M, 1, H, W), images (N, 1, H, W), k) → images (N, 1, H, W)`.
 
     Principal components (Pearson 1901): the mean of the training images, and their k directions of largest variance.

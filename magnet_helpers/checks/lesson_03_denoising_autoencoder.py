@@ -7,11 +7,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.verdict import Verdict, attempt, check, compare, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, compare, off
 from magnet_helpers.seeds import initial_weights_from
 
 
-def check_sign_noise(sign_noise: Callable[..., object]) -> Verdict:
+def check_sign_noise(sign_noise: Callable[..., object]) -> Feedback:
     """Check `sign_noise(images (N, 1, H, W), epsilon, z) → clip(x + ε·sign(z), 0, 1)`, z of the shape of x."""
     generator = torch.Generator().manual_seed(6)
     cases = []
@@ -28,7 +28,7 @@ def check_sign_noise(sign_noise: Callable[..., object]) -> Verdict:
     return check(sign_noise, cases, success="noise of FGSM's size, and what comes out are images")
 
 
-def check_corrupt(corrupt: Callable[..., object]) -> Verdict:
+def check_corrupt(corrupt: Callable[..., object]) -> Feedback:
     """Check `corrupt(images (N, 1, H, W), noise_std (N,), z) → clip(xᵢ + σᵢ·zᵢ, 0, 1)`, z of the shape of x."""
     generator = torch.Generator().manual_seed(7)
     cases = []
@@ -56,7 +56,7 @@ def check_corrupt(corrupt: Callable[..., object]) -> Verdict:
     return check(corrupt, cases, success="each image has noise of its own level, and is still an image")
 
 
-def check_denoising_loss(denoising_loss: Callable[..., object]) -> Verdict:
+def check_denoising_loss(denoising_loss: Callable[..., object]) -> Feedback:
     """Check `denoising_loss(network, images (N, 1, H, W), noise_std, z) → mean of ‖x − g(f(x̃))‖²`, its gradient too.
 
     x̃ = clip(x + σz, 0, 1), with one number σ and given z of the images' shape.
@@ -92,13 +92,13 @@ def check_denoising_loss(denoising_loss: Callable[..., object]) -> Verdict:
         }
         theirs = deepcopy(network)
         answer = attempt(denoising_loss, theirs, images, noise_std, z)
-        verdict = answer if isinstance(answer, Verdict) else compare(answer, right, mistakes=mistakes)
+        verdict = answer if isinstance(answer, Feedback) else compare(answer, right, mistakes=mistakes)
         if not verdict:
             return verdict
         reached = _compare_gradients(answer, theirs, torch.autograd.grad(right, list(network.parameters())))
         if not reached:
             return reached
-    return Verdict(True, "noisy in, compared with clean, and the gradient reaches every weight")
+    return Feedback(True, "noisy in, compared with clean, and the gradient reaches every weight")
 
 
 def _small_network() -> nn.Module:
@@ -108,7 +108,7 @@ def _small_network() -> nn.Module:
         )
 
 
-def _compare_gradients(answer: object, network: nn.Module, right: tuple[Tensor, ...]) -> Verdict:
+def _compare_gradients(answer: object, network: nn.Module, right: tuple[Tensor, ...]) -> Feedback:
     if not isinstance(answer, Tensor) or not answer.requires_grad:
         return off("the value is right, but no gradient comes through: was it detached, or turned into a plain number?")
     try:
@@ -122,7 +122,7 @@ def _compare_gradients(answer: object, network: nn.Module, right: tuple[Tensor, 
     return verdict if verdict else off(f"the value is right, its gradient is not: {verdict.message}")
 
 
-def check_spread(spread: Callable[..., object]) -> Verdict:
+def check_spread(spread: Callable[..., object]) -> Feedback:
     """Check `spread(outputs (N, 1, H, W), images) → mean std over the images of the outputs / that of the images`."""
     generator = torch.Generator().manual_seed(10)
     cases = []

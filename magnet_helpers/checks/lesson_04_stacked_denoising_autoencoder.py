@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.verdict import Verdict, attempt, check, compare, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, compare, off
 from magnet_helpers.inference import frozen
 from magnet_helpers.seeds import initial_weights_from
 
@@ -40,7 +40,7 @@ def _one_by_one(stages: Sequence[nn.Module], images: Tensor) -> list[Tensor]:
     return found
 
 
-def check_repeated(repeated: Callable[..., object]) -> Verdict:
+def check_repeated(repeated: Callable[..., object]) -> Feedback:
     """Check `repeated(autoencoder, images (N, 1, H, W), times) → the images after that many passes`."""
     (autoencoder,) = _stages(1)
     images = _images(3, 12)
@@ -60,7 +60,7 @@ def check_repeated(repeated: Callable[..., object]) -> Verdict:
     return check(repeated, cases, success="what comes out goes in again, as often as asked")
 
 
-def check_after_each_stage(after_each_stage: Callable[..., object]) -> Verdict:
+def check_after_each_stage(after_each_stage: Callable[..., object]) -> Feedback:
     """Check `after_each_stage(stages, images (N, 1, H, W)) → list of the images after stage 1, after stage 2, …`."""
     stages, images = _stages(3), _images(4, 13)
     cases = []
@@ -80,7 +80,7 @@ def check_after_each_stage(after_each_stage: Callable[..., object]) -> Verdict:
     return check(after_each_stage, cases, success="each stage gets what the one before it returned")
 
 
-def check_stage_images(stage_images: Callable[..., object]) -> Verdict:
+def check_stage_images(stage_images: Callable[..., object]) -> Feedback:
     """Check `stage_images(stages, k, images (N, 1, H, W)) → the "clean" images of stage k`, counted from 1.
 
     They are what the stages before it make of the images, in evaluation mode, without gradients. The stages stay as
@@ -101,7 +101,7 @@ def check_stage_images(stage_images: Callable[..., object]) -> Verdict:
             "that is what comes out of the whole stack": chain[-1],
             "each stage should get what the one before it returned": _one_by_one([stages[k - 2]], images)[0],
         }
-        verdict = answer if isinstance(answer, Verdict) else compare(answer, chain[k - 1], mistakes=mistakes)
+        verdict = answer if isinstance(answer, Feedback) else compare(answer, chain[k - 1], mistakes=mistakes)
         if not verdict and isinstance(answer, Tensor) and _looks_noisy(stage_images, theirs, k, images, answer):
             return off(
                 "the answer is another one at each call: noise comes later, and dropout stops in evaluation mode only"
@@ -113,7 +113,7 @@ def check_stage_images(stage_images: Callable[..., object]) -> Verdict:
         changed = _what_changed(stages, theirs)
         if changed:
             return off(f"the images are right, but {changed}")
-    return Verdict(True, "these are the images that stage k learns from, and the stages are as they were")
+    return Feedback(True, "these are the images that stage k learns from, and the stages are as they were")
 
 
 def _looks_noisy(
@@ -137,7 +137,7 @@ def _what_changed(before: Sequence[nn.Module], after: Sequence[nn.Module]) -> st
     return ""
 
 
-def check_joint_step(joint_step: Callable[..., object]) -> Verdict:
+def check_joint_step(joint_step: Callable[..., object]) -> Feedback:
     """Check `joint_step(stages, images (N, 1, H, W), noisy, step_size) → the loss before the step`.
 
     It must move every weight θ of every stage to θ − step_size·∂L/∂θ, with L the mean of ‖x − x̂‖² over the images.
@@ -163,7 +163,7 @@ def check_joint_step(joint_step: Callable[..., object]) -> Verdict:
                 .sum()
                 / len(images),
             }
-        verdict = answer if isinstance(answer, Verdict) else compare(answer, loss, mistakes=mistakes)
+        verdict = answer if isinstance(answer, Feedback) else compare(answer, loss, mistakes=mistakes)
         if not verdict:
             return verdict
         moves = [_move(before, after) for before, after in zip(stages, theirs, strict=True)]
@@ -181,7 +181,7 @@ def check_joint_step(joint_step: Callable[..., object]) -> Verdict:
         )
         if not verdict:
             return off(f"the loss is right, the step is not: {verdict.message}")
-    return Verdict(True, "one step of the whole stack: every stage learns from the joint loss")
+    return Feedback(True, "one step of the whole stack: every stage learns from the joint loss")
 
 
 def _move(before: nn.Module, after: nn.Module) -> Tensor:

@@ -6,10 +6,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.verdict import Verdict, attempt, check, check_gradient, compare, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, check_gradient, compare, off
 
 
-def check_relu_layer_penalty(penalty: Callable[..., object]) -> Verdict:
+def check_relu_layer_penalty(penalty: Callable[..., object]) -> Feedback:
     """Check `relu_layer_penalty(codes (N, m), weight (m, n)) → ‖∂h/∂x‖²_F of h = relu(W x + b)`, shape (N,)."""
     generator = torch.Generator().manual_seed(50)
     cases = []
@@ -33,7 +33,7 @@ def check_relu_layer_penalty(penalty: Callable[..., object]) -> Verdict:
     return check(penalty, cases, success="the closed form of a ReLU layer agrees")
 
 
-def check_sigmoid_layer_penalty(penalty: Callable[..., object]) -> Verdict:
+def check_sigmoid_layer_penalty(penalty: Callable[..., object]) -> Feedback:
     """Check `sigmoid_layer_penalty(codes (N, m), weight (m, n)) → ‖∂h/∂x‖²_F of h = σ(W x + b)`, shape (N,).
 
     Gradients must reach both arguments.
@@ -86,7 +86,7 @@ def _products(weight: Tensor, images: Tensor, directions: Tensor) -> Tensor:
     return slopes * (directions @ weight.T)
 
 
-def check_penalty_by_projections(penalty: Callable[..., object]) -> Verdict:
+def check_penalty_by_projections(penalty: Callable[..., object]) -> Feedback:
     """Check `penalty_by_projections(encoder, images (N, …), directions (K, N, …)) → mean of ‖J v‖²`, shape (N,).
 
     Gradients must reach what the encoder is made of.
@@ -154,7 +154,7 @@ class _Autoencoder(nn.Module):
         return (codes * (1 - codes)).square() @ weight.square().sum(dim=1)
 
 
-def check_contractive_loss(contractive_loss: Callable[..., object]) -> Verdict:
+def check_contractive_loss(contractive_loss: Callable[..., object]) -> Feedback:
     """Check `contractive_loss(network, images (N, P), penalty_weight) → mean of ‖x − x̂‖² + λ‖∂h/∂x‖²_F`.
 
     The network has `dense`, `encode(images)` and `decode(codes)`; gradients must reach all its weights.
@@ -196,4 +196,4 @@ def check_contractive_loss(contractive_loss: Callable[..., object]) -> Verdict:
     (none,) = torch.autograd.grad(network.errors(images).mean(), live)
     no_hint = "the value is right, but the penalty has no gradient at all: a training could not lower it"
     verdict = compare(found, right, mistakes={hint: cut, no_hint: none})
-    return Verdict(True, success) if verdict else verdict
+    return Feedback(True, success) if verdict else verdict

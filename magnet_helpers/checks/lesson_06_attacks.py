@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magnet_helpers.checks.verdict import Verdict, attempt, check, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, off
 
 EPSILON = 0.2
 
@@ -71,14 +71,14 @@ def _mistakes(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, o
 
 def _leaves_no_trace(
     attack: Callable[..., object], networks: Sequence[nn.Module], images: Tensor, *others: object
-) -> Verdict:
+) -> Feedback:
     """Return whether networks and images are afterwards as they were, and the result is plain numbers."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
     images = images.clone()
     answer = attempt(lambda: attack(*networks, images, *others))
     has_gradients = any(parameter.grad is not None for parameter in parameters)
     is_frozen = not all(parameter.requires_grad for parameter in parameters)
-    if isinstance(answer, Verdict):
+    if isinstance(answer, Feedback):
         return answer
     if has_gradients:
         return off(
@@ -90,10 +90,10 @@ def _leaves_no_trace(
         return off("the images are right, but those that came in require gradients afterwards")
     if isinstance(answer, Tensor) and answer.requires_grad:
         return off("the images are right, but they still hang on the computation that they came from")
-    return Verdict(True, "nothing is left behind")
+    return Feedback(True, "nothing is left behind")
 
 
-def check_fgsm(fgsm: Callable[..., object]) -> Verdict:
+def check_fgsm(fgsm: Callable[..., object]) -> Feedback:
     """Check `fgsm(network, images (N, 1, H, W), labels (N,), epsilon) → adversarial images`, a step on these labels.
 
     Network and images must be afterwards as they were.
@@ -109,10 +109,10 @@ def check_fgsm(fgsm: Callable[..., object]) -> Verdict:
     right, success = _step(images, _gradient(network, images, labels)), "one step uphill, within ε and within [0, 1]"
     verdict = check(fgsm, [((network, images, labels, EPSILON), right, mistakes)], success=success)
     verdict = verdict and _leaves_no_trace(fgsm, [network], images, labels, EPSILON)
-    return Verdict(True, success) if verdict else verdict
+    return Feedback(True, success) if verdict else verdict
 
 
-def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Verdict:
+def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Feedback:
     """Check `fgsm_predicted(network, images (N, 1, H, W), epsilon) → adversarial images`, on the network's own answers.
 
     Network and images must be afterwards as they were.
@@ -133,10 +133,10 @@ def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Verdict:
     right, success = _step(images, _gradient(network, images, answers)), "one step away from the network's own answers"
     verdict = check(fgsm_predicted, [((network, images, EPSILON), right, mistakes)], success=success)
     verdict = verdict and _leaves_no_trace(fgsm_predicted, [network], images, EPSILON)
-    return Verdict(True, success) if verdict else verdict
+    return Feedback(True, success) if verdict else verdict
 
 
-def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Verdict:
+def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Feedback:
     """Check `white_box_fgsm(reformer, classifier, images (N, 1, H, W), epsilon) → adversarial images`.
 
     One step on reformer and classifier as one network and on its own answers. Networks and images must be afterwards
@@ -171,10 +171,10 @@ def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Verdict:
     right, success = _step(images, gradient), "the gradient goes through the reformer"
     verdict = check(white_box_fgsm, [((reformer, classifier, images, EPSILON), right, mistakes)], success=success)
     verdict = verdict and _leaves_no_trace(white_box_fgsm, [reformer, classifier], images, EPSILON)
-    return Verdict(True, success) if verdict else verdict
+    return Feedback(True, success) if verdict else verdict
 
 
-def check_targeted_step(targeted_step: Callable[..., object]) -> Verdict:
+def check_targeted_step(targeted_step: Callable[..., object]) -> Feedback:
     """Check `targeted_step(network, images (N, 1, H, W), targets (N,), epsilon) → images`, one step towards a digit.
 
     x' = clip(x − ε·sign ∂L(x, target)/∂x, 0, 1): the targeted form of FGSM (Kurakin et al. 2017, "Adversarial Machine

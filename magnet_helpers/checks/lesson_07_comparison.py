@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binomtest, chi2, norm, t
 from torch import Tensor
 
-from magnet_helpers.checks.verdict import Case, Verdict, attempt, check, off
+from magnet_helpers.checks.feedback import Case, Feedback, attempt, check, off
 
 HOLDS, FALLS, UNDECIDED = "holds", "does not hold", "undecided"
 
@@ -17,7 +17,7 @@ def _by_the_rule(low: float, high: float, threshold: float) -> str:
     return HOLDS if low > threshold else FALLS if high < threshold else UNDECIDED
 
 
-def check_ledger_rule(ledger_rule: Callable[..., object]) -> Verdict:
+def check_ledger_rule(ledger_rule: Callable[..., object]) -> Feedback:
     """Check `ledger_rule(low, high, threshold) → "holds"`, `"does not hold"` or `"undecided"`, for an interval."""
     cases = [(0.5, 2.0, 0.0), (-1.0, 2.0, 0.0), (-3.0, -1.0, 0.0), (-0.8, -0.2, -1.0), (-1.8, -0.5, -1.0)]
     cases += [(0.2, 0.6, 1.0), (-2.0, 0.5, 0.0)]
@@ -35,7 +35,7 @@ def check_ledger_rule(ledger_rule: Callable[..., object]) -> Verdict:
     answers = []
     for case in cases:
         answer = attempt(ledger_rule, *case)
-        if isinstance(answer, Verdict):
+        if isinstance(answer, Feedback):
             return answer
         if answer is None or answer is Ellipsis:
             return off("the function returned nothing: does it end in `return`?")
@@ -44,7 +44,7 @@ def check_ledger_rule(ledger_rule: Callable[..., object]) -> Verdict:
         answers.append(answer)
     wanted = [_by_the_rule(*case) for case in cases]
     if answers == wanted:
-        return Verdict(True, "the rule of the ledger")
+        return Feedback(True, "the rule of the ledger")
     for hint, rule in mistakes.items():
         if answers == [rule(*case) for case in cases]:
             return off(hint)
@@ -54,7 +54,7 @@ def check_ledger_rule(ledger_rule: Callable[..., object]) -> Verdict:
     return off(f"the interval [{low}, {high}] with the threshold {threshold} got {answer!r}")
 
 
-def check_mean_with_interval(mean_with_interval: Callable[..., object]) -> Verdict:
+def check_mean_with_interval(mean_with_interval: Callable[..., object]) -> Feedback:
     """Check `mean_with_interval(values, a list) → (mean, half-width of its 95 % interval)`, by Student's t."""
     cases = []
     for values in ([62.0, 57.4, 64.7], [1.0, 4.0], [3.0, -1.0, 2.5, 0.5, 7.0, 2.0]):
@@ -92,7 +92,7 @@ def _images(won: int, lost: int, both: int, neither: int) -> tuple[Tensor, Tenso
     return first[order], second[order]
 
 
-def check_paired_difference(paired_difference: Callable[..., object]) -> Verdict:
+def check_paired_difference(paired_difference: Callable[..., object]) -> Feedback:
     """Check `paired_difference(first (N,), second (N,)) → (won, lost, p)` of which images two defences get right.
 
     p is exact and two-sided: the chance of a split at least as uneven if each image falls to either side like a coin.
@@ -155,7 +155,7 @@ def check_paired_difference(paired_difference: Callable[..., object]) -> Verdict
     return verdict and check(parts(lambda three: three[2]), chances, success=success)
 
 
-def check_worst_case(worst_case: Callable[..., object]) -> Verdict:
+def check_worst_case(worst_case: Callable[..., object]) -> Feedback:
     """Check `worst_case(correct (A, N) booleans) → share of the images that survive all attacks`."""
     generator = torch.Generator().manual_seed(70)
     cases = []

@@ -8,7 +8,7 @@ import torch
 from scipy.special import rel_entr
 from torch import Tensor
 
-from magnet_helpers.checks.verdict import Verdict, check, check_gradient, off
+from magnet_helpers.checks.feedback import Feedback, check, check_gradient, off
 
 
 def _relative_entropy(first: Tensor, second: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def _relative_entropy(first: Tensor, second: Tensor) -> Tensor:
     return torch.from_numpy(rel_entr(first.numpy(), second.numpy()))
 
 
-def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Verdict:
+def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Feedback:
     """Check `jensen_shannon(first (N, K), second (N, K)) → divergences (N,) in nats`, of float64 probabilities."""
     generator = torch.Generator().manual_seed(80)
     logits, others = 3 * torch.randn(2, 5, 10, generator=generator, dtype=torch.float64)
@@ -47,10 +47,10 @@ def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Verdict:
     known = torch.tensor([math.log(2), 0.75 * math.log(4 / 3)], dtype=torch.float64)
     if not check(jensen_shannon, [((certain, other), known, {})], success=""):
         return off("right, but not where a probability is 0: what does p · log p become as p goes to 0?")
-    return Verdict(True, "the divergences agree, also tiny ones and where a probability is 0")
+    return Feedback(True, "the divergences agree, also tiny ones and where a probability is 0")
 
 
-def check_reconstruction_score(reconstruction_score: Callable[..., object]) -> Verdict:
+def check_reconstruction_score(reconstruction_score: Callable[..., object]) -> Feedback:
     """Check `reconstruction_score(images (N, 1, 28, 28), reconstructions, p) → scores (N,)`, for p = 1 and 2."""
     generator = torch.Generator().manual_seed(81)
     images, reconstructions = torch.rand(2, 4, 1, 28, 28, generator=generator)
@@ -86,7 +86,7 @@ def check_reconstruction_score(reconstruction_score: Callable[..., object]) -> V
     return check_gradient(of_squares, (images,), slope, success=success)
 
 
-def check_threshold(choose_threshold: Callable[..., object]) -> Verdict:
+def check_threshold(choose_threshold: Callable[..., object]) -> Feedback:
     """Check `choose_threshold(clean_scores (n,), false_positive_rate) → (threshold, rejected)`.
 
     Rejected is what scores *above* the threshold. It is the smallest with which no more than this share is rejected.
@@ -138,7 +138,7 @@ def check_threshold(choose_threshold: Callable[..., object]) -> Verdict:
     return check(choose_threshold, cases, success="the smallest threshold that keeps the price, also with equal scores")
 
 
-def check_two_accuracies(two_accuracies: Callable[..., object]) -> Verdict:
+def check_two_accuracies(two_accuracies: Callable[..., object]) -> Feedback:
     """Check `two_accuracies(rejected (N, D), answers (N,), labels (N,)) → (rejected is wrong, rejected is right)`."""
     generator = torch.Generator().manual_seed(83)
     cases = []

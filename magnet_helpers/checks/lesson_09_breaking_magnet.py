@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magnet_helpers.checks.verdict import Case, Verdict, attempt, check, check_gradient, off
+from magnet_helpers.checks.feedback import Case, Feedback, attempt, check, check_gradient, off
 
 Network = Callable[[Tensor], Tensor]
 
@@ -30,7 +30,7 @@ def _tiny(generator: torch.Generator, *sizes: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def check_straight_through(straight_through: Callable[..., object]) -> Verdict:
+def check_straight_through(straight_through: Callable[..., object]) -> Feedback:
     """Check `straight_through(function, images) → function(images)`, with the gradient of the identity."""
     images = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(90))
     weights = torch.linspace(-1, 2, 48).reshape(3, 1, 4, 4)
@@ -71,7 +71,7 @@ def _walk(
     return images
 
 
-def check_pgd(pgd: Callable[..., object]) -> Verdict:
+def check_pgd(pgd: Callable[..., object]) -> Feedback:
     """Check `pgd(network, images (N, 1, H, W), labels (N,), epsilon, step_size, steps) → images`, from the clean ones.
 
     It raises the cross entropy; after each step a pixel is within ε of the clean one, and in [0, 1].
@@ -141,7 +141,7 @@ def check_pgd(pgd: Callable[..., object]) -> Verdict:
     return check(pgd, cases, success="the images that PGD from the clean image leads to, within ε and in [0, 1]")
 
 
-def check_average_gradient(average_gradient: Callable[..., object]) -> Verdict:
+def check_average_gradient(average_gradient: Callable[..., object]) -> Feedback:
     """Check `average_gradient(network, reformers, images (N, 1, H, W), labels (N,)) → gradient`, shaped as images.
 
     The mean over the reformers of the gradient of each image's own cross entropy.
@@ -198,7 +198,7 @@ def check_average_gradient(average_gradient: Callable[..., object]) -> Verdict:
     return check(average_gradient, cases, success="the mean of the reformers' gradients, for each image by itself")
 
 
-def check_detector_aware_gain(detector_aware_gain: Callable[..., object]) -> Verdict:
+def check_detector_aware_gain(detector_aware_gain: Callable[..., object]) -> Feedback:
     """Check `detector_aware_gain(logits, labels, scores (N, D), thresholds (D,), weight, confidence) → gains (N,)`.
 
     min(margin, confidence) − weight · Σ max((score − threshold) / threshold, 0), the sum over the detectors.

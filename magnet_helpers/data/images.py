@@ -8,7 +8,7 @@ from torch import Tensor
 
 from magnet_helpers.data.mnist_files import DataError
 
-TITLES = {"mnist": "MNIST", "digits": "scikit-learn digits"}
+DATASET_TITLES = {"mnist": "MNIST", "digits": "scikit-learn digits"}
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
@@ -111,7 +111,7 @@ class ImageData:
     @property
     def title(self) -> str:
         """The dataset's name for tables and figures."""
-        return TITLES[self.name]
+        return DATASET_TITLES[self.name]
 
 
 def chosen(source: LabeledImages, indices: Tensor) -> LabeledImages:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate, pad
 
-from magnet_helpers.data.images import TITLES, ImageData, LabeledImages, chosen
+from magnet_helpers.data.images import DATASET_TITLES, ImageData, LabeledImages, chosen
 from magnet_helpers.data.mnist_files import MNIST_SHA256, DataError, read_mnist
 
 _VALIDATION_IMAGES = {"mnist": 5_000, "digits": 180}
@@ -45,7 +45,7 @@ def load_images(name: str = "auto", *, split_seed: int = 0, validation_images: i
     Raises `ValueError` for an unknown name or an impossible `validation_images`, and `DataError`
     (a `ValueError`) if the images cannot be had.
     """
-    if name not in ("auto", *TITLES):
+    if name not in ("auto", *DATASET_TITLES):
         raise ValueError(f'expected the name "auto", "mnist" or "digits", got {name!r}: use one.')
     if name == "digits":
         return _digits(split_seed, validation_images)
@@ -65,7 +65,7 @@ def _mnist_if_possible() -> dict[str, NDArray[np.uint8]] | None:
     except DataError as error:
         if not _fell_back:
             warnings.warn(
-                f"Using {TITLES['digits']} in place of MNIST: 1,797 enlarged 8x8 images, so "
+                f"Using {DATASET_TITLES['digits']} in place of MNIST: 1,797 enlarged 8x8 images, so "
                 f"results will differ from those on MNIST. The reason: {error}",
                 stacklevel=3,
             )
@@ -126,7 +126,7 @@ def _split(
     if not 1 <= count < len(pool):
         raise ValueError(
             f"expected validation_images from 1 to {len(pool) - 1}, got {count}: they are taken "
-            f"from the {len(pool)} training images of {TITLES[name]}, and some must remain."
+            f"from the {len(pool)} training images of {DATASET_TITLES[name]}, and some must remain."
         )
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(split_seed))
     identity = hashlib.sha256(name.encode() + contents)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from magnet_helpers.attacks import GradientAttack
 from magnet_helpers.defenses import Defense
 from magnet_helpers.lab.code_version import code_version
-from magnet_helpers.lab.trainings import Recipe, longest_first, with_parents
+from magnet_helpers.lab.trainings import TrainingSpec, longest_first, with_parents
 
 EVALUATION_CODE = code_version(
     *("device", "inference", "attacks._advertorch", "attacks.base", "attacks.gradient", "defenses", "evaluation")
@@ -28,16 +28,16 @@ class Cell:
     """
 
     defense: Defense
-    classifier: Recipe
-    reformer: Recipe | None
+    classifier: TrainingSpec
+    reformer: TrainingSpec | None
     attack: GradientAttack
     images: int
     reformer_seed: int = 0
     jacobian_images: int = 0
 
     @property
-    def networks(self) -> list[Recipe]:
-        """The classifier's recipe and, if there is one, the reformer's."""
+    def networks(self) -> list[TrainingSpec]:
+        """The classifier's spec and, if there is one, the reformer's."""
         return [self.classifier] if self.reformer is None else [self.classifier, self.reformer]
 
     def settings(self, data_fingerprint: str) -> dict[str, object]:
@@ -51,17 +51,19 @@ class Cell:
         return _settings("attacked", name, self, [self.classifier], data_fingerprint)
 
 
-def _settings(kind: str, name: str, cell: Cell, networks: list[Recipe], data_fingerprint: str) -> dict[str, object]:
+def _settings(
+    kind: str, name: str, cell: Cell, networks: list[TrainingSpec], data_fingerprint: str
+) -> dict[str, object]:
     return {
         "kind": kind,
         "name": name,
         "attack": repr(cell.attack),
-        "networks": [recipe.settings(data_fingerprint) for recipe in networks],
+        "networks": [spec.settings(data_fingerprint) for spec in networks],
         "images": cell.images,
         "code": EVALUATION_CODE,
     }
 
 
-def trainings(cells: Iterable[Cell]) -> list[Recipe]:
+def trainings(cells: Iterable[Cell]) -> list[TrainingSpec]:
     """Return every training that the cells need, each once, in the order in which workers should take them."""
-    return longest_first(with_parents(recipe for cell in cells for recipe in cell.networks))
+    return longest_first(with_parents(spec for cell in cells for spec in cell.networks))

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from magnet_helpers.attacks import FGSM, GradientAttack
 from magnet_helpers.data import ImageData, LabeledImages, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
-from magnet_helpers.detectors import Detector, DetectorRecipe
+from magnet_helpers.detectors import Detector, DetectorSpec
 from magnet_helpers.device import choose_device
 from magnet_helpers.evaluation import DefenseReport
 from magnet_helpers.lab.budget import Budget, get_budget
 from magnet_helpers.lab.cells import Cell, trainings
 from magnet_helpers.lab.parallel import for_each, for_each_in_streams, usable_cores
 from magnet_helpers.lab.store import Artifact, Settings, Store
-from magnet_helpers.lab.trainings import Recipe, Recipes
+from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs
 from magnet_helpers.lab.work import attack_classifier, evaluate_cell, restore_network, train_network
-from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNet, MagNetRecipe
+from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNet, MagNetSpec
 from magnet_helpers.training import Epoch, History, warn_collapsed
 from magnet_helpers.workspace import artifacts_folder
 
@@ -65,7 +65,7 @@ class Lab:
     def __post_init__(self) -> None:
         self._networks: dict[str, tuple[nn.Module, History]] = {}
         self._attacked: dict[str, Tensor] = {}
-        self._magnets: dict[MagNetRecipe, MagNet] = {}
+        self._magnets: dict[MagNetSpec, MagNet] = {}
         wanted = self.budget.test_images
         self.test = self.data.test.spread(wanted and min(wanted, len(self.data.test)))
 
@@ -91,29 +91,29 @@ class Lab:
         return LabeledImages(self.data.test.images[first], self.data.test.labels[first])
 
     @property
-    def recipes(self) -> Recipes:
+    def specs(self) -> TrainingSpecs:
         """How every network of the course is trained with this budget and seed."""
-        return Recipes(self.budget, self.seed)
+        return TrainingSpecs(self.budget, self.seed)
 
-    def network(self, recipe: Recipe) -> tuple[nn.Module, History]:
+    def network(self, spec: TrainingSpec) -> tuple[nn.Module, History]:
         """Return a trained network and how its training went; load it, or train and keep it."""
-        settings = recipe.settings(self.data.fingerprint)
+        settings = spec.settings(self.data.fingerprint)
 
         def make() -> None:
-            parents = [self.network(parent)[0] for parent in recipe.parents]
+            parents = [self.network(parent)[0] for parent in spec.parents]
             checkpoint = self.store.checkpoint(settings)
-            weights, record = train_network(recipe, parents, self.data, self.device, checkpoint)
+            weights, record = train_network(spec, parents, self.data, self.device, checkpoint)
             self.store.save(settings, weights, record)
             epochs, seconds = len(record["epochs"]), sum(epoch["seconds"] for epoch in record["epochs"])
             text = f"{epochs} epoch{'s' * (epochs > 1)} of {record['images']:,} images, {seconds:.0f} s"
-            print(f"trained {recipe.name}: {text}")
+            print(f"trained {spec.name}: {text}")
 
         key = self.store.folder(settings).name
         if key not in self._networks:
             artifact = self.load_or_make(settings, make)
             epochs = tuple(Epoch(**epoch) for epoch in artifact.record["epochs"])
             history = History(epochs, artifact.record["collapsed"])
-            self._networks[key] = restore_network(recipe, artifact.tensors, self.device), history
+            self._networks[key] = restore_network(spec, artifact.tensors, self.device), history
         return self._networks[key]
 
     def load_or_make(self, settings: Settings, make: Callable[[], None]) -> Artifact:
@@ -136,39 +136,39 @@ class Lab:
 
     def classifier(self) -> nn.Module:
         """Return the trained classifier."""
-        return self.network(self.recipes.classifier())[0]
+        return self.network(self.specs.classifier())[0]
 
     def reformer(self, defense: Defense) -> nn.Module:
         """Return the trained reformer of a defence."""
-        return self.network(self.recipes.reformer(defense))[0]
+        return self.network(self.specs.reformer(defense))[0]
 
-    def detectors(self, recipes: Iterable[DetectorRecipe]) -> list[Detector]:
+    def detectors(self, specs: Iterable[DetectorSpec]) -> list[Detector]:
         """Return detectors made of trained autoencoders and the classifier."""
-        return [each.build(self.reformer(each.defense), self.classifier()) for each in recipes]
+        return [each.build(self.reformer(each.defense), self.classifier()) for each in specs]
 
-    def magnet(self, recipe: MagNetRecipe) -> MagNet:
+    def magnet(self, spec: MagNetSpec) -> MagNet:
         """Return a MagNet of trained networks, its thresholds chosen on the validation images."""
-        if recipe not in self._magnets:
-            reformer = None if recipe.reformer == NO_REFORMER else self.reformer(recipe.reformer)
-            parts = (self.classifier(), reformer, self.detectors(recipe.detectors))
+        if spec not in self._magnets:
+            reformer = None if spec.reformer == NO_REFORMER else self.reformer(spec.reformer)
+            parts = (self.classifier(), reformer, self.detectors(spec.detectors))
             clean = self.data.validation.images
-            self._magnets[recipe] = MagNet.calibrated(*parts, clean, MAGNETS_FALSE_POSITIVE_RATE)
-        return self._magnets[recipe]
+            self._magnets[spec] = MagNet.calibrated(*parts, clean, MAGNETS_FALSE_POSITIVE_RATE)
+        return self._magnets[spec]
 
     def history(self, defense: Defense) -> History:
         """Return how a reformer's training went (of a stack: the joint training); of no reformer: the classifier's."""
         if defense == NO_REFORMER:
-            return self.network(self.recipes.classifier())[1]
-        return self.network(self.recipes.reformer(defense))[1]
+            return self.network(self.specs.classifier())[1]
+        return self.network(self.specs.reformer(defense))[1]
 
     def stages(self, defense: Defense) -> list[nn.Module]:
         """Return the pretrained stages of a stack, as they were before the joint training."""
-        return [self.network(recipe)[0] for recipe in self.recipes.stages(defense)]
+        return [self.network(spec)[0] for spec in self.specs.stages(defense)]
 
     def cell(self, defense: Defense, attack: GradientAttack = PAPER_ATTACK) -> Cell:
         """Return the cell of this lab's table: this defence under this attack."""
-        reformer = None if defense == NO_REFORMER else self.recipes.reformer(defense)
-        return Cell(defense, self.recipes.classifier(), reformer, attack, len(self.test), self.seed)
+        reformer = None if defense == NO_REFORMER else self.specs.reformer(defense)
+        return Cell(defense, self.specs.classifier(), reformer, attack, len(self.test), self.seed)
 
     def attacked(self, attack: GradientAttack = PAPER_ATTACK) -> Tensor:
         """Return the test images after an attack on the classifier alone: the grey-box images of every defence."""
@@ -200,7 +200,7 @@ class Lab:
         settings = cell.settings(self.data.fingerprint)
 
         def make() -> None:
-            networks = [self.network(recipe)[0] for recipe in cell.networks]
+            networks = [self.network(spec)[0] for spec in cell.networks]
             self.store.save(settings, *evaluate_cell(cell, networks, self.attacked_in(cell), self.data))
 
         return self.load_or_make(settings, make)
@@ -245,9 +245,9 @@ class Lab:
 
     def _missing_networks(self, cells: Iterable[Cell]) -> list[methodcaller]:
         return [
-            methodcaller("network", recipe)
-            for recipe in trainings(cells)
-            if self.store.load(recipe.settings(self.data.fingerprint)) is None
+            methodcaller("network", spec)
+            for spec in trainings(cells)
+            if self.store.load(spec.settings(self.data.fingerprint)) is None
         ]
 
     def _make_at_once(self, networks: list[methodcaller], reports: list[methodcaller], label: str) -> None:

@@ -1,6 +1,6 @@
 """How each network of the course is trained: its loss, images, epochs, seed, and the networks it starts from.
 
-A recipe is data. `lab` carries it out, or loads what came of it.
+A spec is data. `lab` carries it out, or loads what came of it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,13 +26,13 @@ TRAINING_CODE = code_version(
     *("device", "inference", "fast.cuda_graphs", "training", "lab.trainings"),
 )
 
-# For `Recipe.work`: MNIST's training images, and a training step of each network beside one of the plain autoencoder.
+# For `TrainingSpec.work`: MNIST's training images, and a training step of each network beside the plain autoencoder's.
 ALL_IMAGES = 55_000
 COST = {ConvAutoencoder: 1.0, ConvClassifier: 1.7, ContractiveAutoencoder: 3.0}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSpec:
     """One network to be trained: everything that its weights follow from, but for the data.
 
     Attributes:
@@ -53,7 +53,7 @@ class Recipe:
     images: int | None
     validation_images: int | None
     config: TrainingConfig
-    parents: tuple["Recipe", ...] = ()
+    parents: tuple["TrainingSpec", ...] = ()
     stage_noise_std: float = 0.0
     start: str = "ours"
 
@@ -76,7 +76,7 @@ class Recipe:
 
     @cached_property
     def key(self) -> str:
-        """Equal for recipes that give the same network from the same data."""
+        """Equal for specs that give the same network from the same data."""
         return repr(self.settings(""))
 
     @cached_property
@@ -98,8 +98,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Recipes:
-    """Every recipe of the course, for one budget and one seed.
+class TrainingSpecs:
+    """Every spec of the course, for one budget and one seed.
 
     Args:
         budget: images and epochs.
@@ -116,8 +116,8 @@ class Recipes:
         *,
         name: str = "",
         part: str = "",
-        parents: tuple[Recipe, ...] = (),
-    ) -> Recipe:
+        parents: tuple[TrainingSpec, ...] = (),
+    ) -> TrainingSpec:
         budget = self.budget
         is_magnets = defense.family in ("magnet_1", "magnet_2")
         config = TrainingConfig(
@@ -128,7 +128,7 @@ class Recipes:
             cpu_threads=1,  # several at once, see `parallel`
             seed=derived_seed(self.seed, part) if part else self.seed,
         )
-        return Recipe(
+        return TrainingSpec(
             name=name or defense.label,
             build=defense.build_stage if name else defense.build,
             loss=defense.loss(),
@@ -139,7 +139,7 @@ class Recipes:
             start=defense.variant.start,
         )
 
-    def classifier(self) -> Recipe:
+    def classifier(self) -> TrainingSpec:
         """Return how the classifier is trained."""
         budget = self.budget
         config = TrainingConfig(
@@ -151,16 +151,18 @@ class Recipes:
             cpu_threads=1,
         )
         loss = ClassificationLoss()
-        return Recipe("classifier", ConvClassifier, loss, budget.classifier_images, budget.validation_images, config)
+        return TrainingSpec(
+            "classifier", ConvClassifier, loss, budget.classifier_images, budget.validation_images, config
+        )
 
-    def stages(self, defense: Defense) -> tuple[Recipe, ...]:
+    def stages(self, defense: Defense) -> tuple[TrainingSpec, ...]:
         """Return how the stages of a stack are pretrained, first to last.
 
         Each is a denoising autoencoder; its clean images are the stages' before it output on *clean* images (paper,
         section on stacked denoising autoencoders). Stacks of different size share their first stages, and the first
         stage is the plain denoising autoencoder if the budget gives both the same epochs.
         """
-        stages: tuple[Recipe, ...] = ()
+        stages: tuple[TrainingSpec, ...] = ()
         noise_std = defense.noise_std or 0.0
         on_noisy = defense.variant.stage_inputs == "noisy"
         single = denoising(noise_std).but(**{**asdict(defense.variant), "stage_inputs": "clean"})
@@ -171,7 +173,7 @@ class Recipes:
             stages = (*stages, replace(stage, stage_noise_std=noise_std if part and on_noisy else 0.0))
         return stages
 
-    def reformer(self, defense: Defense) -> Recipe:
+    def reformer(self, defense: Defense) -> TrainingSpec:
         """Return how the reformer of a defence is trained."""
         epochs_by_family = {
             "vanilla": self.budget.vanilla_epochs,
@@ -190,34 +192,34 @@ class Recipes:
         )
 
 
-def with_parents(recipes: Iterable[Recipe]) -> list[Recipe]:
-    """Return the recipes and all that they start from, each once, parents first."""
-    found: dict[str, Recipe] = {}
-    for recipe in recipes:
-        for each in (*with_parents(recipe.parents), recipe):
+def with_parents(specs: Iterable[TrainingSpec]) -> list[TrainingSpec]:
+    """Return the specs and all that they start from, each once, parents first."""
+    found: dict[str, TrainingSpec] = {}
+    for spec in specs:
+        for each in (*with_parents(spec.parents), spec):
             found.setdefault(each.key, each)
     return list(found.values())
 
 
-def longest_first(recipes: Sequence[Recipe]) -> list[Recipe]:
-    """Return the recipes in the order in which several workers should take them.
+def longest_first(specs: Sequence[TrainingSpec]) -> list[TrainingSpec]:
+    """Return the specs in the order in which several workers should take them.
 
     First comes what the longest chain of trainings waits for (the upward rank of Topcuoglu et al. 2002), so parents
     come before what starts from them.
     """
-    work = {recipe.key: recipe.work for recipe in recipes}
+    work = {spec.key: spec.work for spec in specs}
     ranks = dict(work)
-    for recipe in reversed(with_parents(recipes)):  # children before parents
-        for parent in recipe.parents:
-            if recipe.key in ranks and parent.key in ranks:
-                ranks[parent.key] = max(ranks[parent.key], work[parent.key] + ranks[recipe.key])
-    return sorted(recipes, key=lambda recipe: -ranks[recipe.key])
+    for spec in reversed(with_parents(specs)):  # children before parents
+        for parent in spec.parents:
+            if spec.key in ranks and parent.key in ranks:
+                ranks[parent.key] = max(ranks[parent.key], work[parent.key] + ranks[spec.key])
+    return sorted(specs, key=lambda spec: -ranks[spec.key])
 
 
 def start_from_parents(
-    recipe: Recipe, model: nn.Module, parents: list[nn.Module], train: LabeledImages, validation: LabeledImages
+    spec: TrainingSpec, model: nn.Module, parents: list[nn.Module], train: LabeledImages, validation: LabeledImages
 ) -> tuple[LabeledImages, LabeledImages]:
-    """Bring in what the parents of a recipe contribute, and return the images to train and to validate on.
+    """Bring in what the parents of a spec contribute, and return the images to train and to validate on.
 
     A stack takes over the pretrained stages' weights. A later stage takes the earlier stages' output on the clean
     images (of the program's variant: on noisy ones) as its own clean images. Noise that stays the same is drawn here.
@@ -228,14 +230,13 @@ def start_from_parents(
             stage.load_state_dict(pretrained.state_dict())
     elif parents:
         before = StackedAutoencoder(parents)
-        if recipe.stage_noise_std:
+        if spec.stage_noise_std:
             sets = [
-                LabeledImages(_noisy(recipe, recipe.stage_noise_std, each, "stage inputs"), each.labels)
-                for each in sets
+                LabeledImages(_noisy(spec, spec.stage_noise_std, each, "stage inputs"), each.labels) for each in sets
             ]
         sets = [LabeledImages(apply_model(before, each.images), each.labels) for each in sets]
-    if isinstance(recipe.loss, FixedNoiseLoss):
-        noisy = [_noisy(recipe, recipe.loss.noise_std, each, "fixed noise") for each in sets]
+    if isinstance(spec.loss, FixedNoiseLoss):
+        noisy = [_noisy(spec, spec.loss.noise_std, each, "fixed noise") for each in sets]
         sets = [
             PairedImages(torch.cat([each.images, its], dim=1), each.labels)
             for each, its in zip(sets, noisy, strict=True)
@@ -243,7 +244,7 @@ def start_from_parents(
     return sets[0], sets[1]
 
 
-def _noisy(recipe: Recipe, noise_std: float, images: LabeledImages, purpose: str) -> Tensor:
+def _noisy(spec: TrainingSpec, noise_std: float, images: LabeledImages, purpose: str) -> Tensor:
     """Return noisy images, the same in every run."""
-    generator = new_generator(recipe.config.seed, f"{purpose} of {len(images)} images")
+    generator = new_generator(spec.config.seed, f"{purpose} of {len(images)} images")
     return add_noise(images.images, noise_std, generator)

@@ -16,11 +16,11 @@ from magnet_helpers.data import ImageData, LabeledImages
 from magnet_helpers.device import place, precision_on
 from magnet_helpers.evaluation import evaluate_defense
 from magnet_helpers.lab.cells import Cell
-from magnet_helpers.lab.trainings import Recipe, start_from_parents
+from magnet_helpers.lab.trainings import TrainingSpec, start_from_parents
 from magnet_helpers.models import ContractiveAutoencoder
 from magnet_helpers.training import Checkpoint, fit
 
-Outcome = tuple[dict[str, Tensor], dict[str, Any]]
+Made = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 def versions() -> dict[str, str]:
@@ -29,39 +29,39 @@ def versions() -> dict[str, str]:
 
 
 def train_network(
-    recipe: Recipe,
+    spec: TrainingSpec,
     parents: Sequence[nn.Module],
     data: ImageData,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
-) -> Outcome:
+) -> Made:
     """Train one network and return its weights and the record of its training.
 
     Args:
-        recipe: what to train, and how.
-        parents: the trained networks of `recipe.parents`.
+        spec: what to train, and how.
+        parents: the trained networks of `spec.parents`.
         data: training and validation images.
         device: where it is trained.
         checkpoint: where its state is kept meanwhile.
     """
-    model = recipe.untrained()
+    model = spec.untrained()
     train, validation = start_from_parents(
-        recipe,
+        spec,
         model,
         list(parents),
-        _at_most(recipe.images, data.train),
-        _at_most(recipe.validation_images, data.validation),
+        _at_most(spec.images, data.train),
+        _at_most(spec.validation_images, data.validation),
     )
     history = fit(
-        model, recipe.loss, train, validation, recipe.config, device=device, checkpoint=checkpoint, label=recipe.name
+        model, spec.loss, train, validation, spec.config, device=device, checkpoint=checkpoint, label=spec.name
     )
-    precision = precision_on(device, recipe.config.precision)
+    precision = precision_on(device, spec.config.precision)
     where = {"device": str(device), "precision": precision, "versions": versions()}
     record = {**asdict(history), "images": len(train), **where}
     return dict(model.state_dict()), record
 
 
-def attack_classifier(cell: Cell, classifier: nn.Module, data: ImageData) -> Outcome:
+def attack_classifier(cell: Cell, classifier: nn.Module, data: ImageData) -> Made:
     """Return the grey-box images of a cell, and the record of how they were made."""
     test = data.test.spread(cell.images)
     device = str(next(classifier.parameters()).device)
@@ -69,7 +69,7 @@ def attack_classifier(cell: Cell, classifier: nn.Module, data: ImageData) -> Out
     return {"images": images}, {"device": device, "versions": versions()}
 
 
-def evaluate_cell(cell: Cell, networks: Sequence[nn.Module], grey_box_images: Tensor, data: ImageData) -> Outcome:
+def evaluate_cell(cell: Cell, networks: Sequence[nn.Module], grey_box_images: Tensor, data: ImageData) -> Made:
     """Evaluate one cell and return the answers and the record of the report (see `evaluation.DefenseReport`).
 
     Args:
@@ -93,9 +93,9 @@ def evaluate_cell(cell: Cell, networks: Sequence[nn.Module], grey_box_images: Te
     return report.answers(), {**report.facts(), **facts}
 
 
-def restore_network(recipe: Recipe, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
-    """Return the network of a recipe with trained weights, ready to be used."""
-    model = recipe.untrained()
+def restore_network(spec: TrainingSpec, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
+    """Return the network of a spec with trained weights, ready to be used."""
+    model = spec.untrained()
     model.load_state_dict(weights)
     return place(model, device).eval()
 

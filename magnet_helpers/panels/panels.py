@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, ReformedClassifier, denoising
-from magnet_helpers.detectors import Detector, DetectorRecipe, choose_threshold
+from magnet_helpers.detectors import Detector, DetectorSpec, choose_threshold
 from magnet_helpers.inference import apply_model, predict
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.losses import add_noise
@@ -53,7 +53,7 @@ FONT_SIZE = 13
 
 
 @dataclass(frozen=True)
-class ImageVerdict:
+class Caption:
     """What is said of one image.
 
     Attributes:
@@ -73,7 +73,7 @@ FRAMED = ("wrong", "rejected")
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """A row of images.
 
     Attributes:
@@ -83,7 +83,7 @@ class Row:
     """
 
     images: Tensor
-    verdicts: tuple[ImageVerdict, ...]
+    verdicts: tuple[Caption, ...]
     remark: str = ""
 
     @property
@@ -112,7 +112,7 @@ class Exploration:
 
     name: str
     title: str
-    rows: Mapping[str, Row] = field(repr=False)
+    rows: Mapping[str, ImageRow] = field(repr=False)
     note: str = field(repr=False)
 
     @property
@@ -153,7 +153,7 @@ def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), FONT_SIZE, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _caption_lines(row: Row) -> int:
+def _caption_lines(row: ImageRow) -> int:
     return max(verdict.text.count("\n") for verdict in row.verdicts) + 1
 
 
@@ -180,7 +180,7 @@ def _paint(shown: Exploration) -> Image.Image:
 
 
 def _paint_image(
-    picture: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: np.ndarray, verdict: ImageVerdict
+    picture: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: np.ndarray, verdict: Caption
 ) -> None:
     (left, top), side = corner, len(tile)
     color = COLORS[verdict.kind]
@@ -223,13 +223,13 @@ class Explorer(ABC):
             self._reformers[defense] = self.lab.reformer(defense)
         return self._reformers[defense]
 
-    def answered(self, images: Tensor) -> Row:
+    def answered(self, images: Tensor) -> ImageRow:
         """Return the images with the classifier's answers."""
         answers = predict(self.classifier, images).tolist()
         pairs = zip(answers, self.labels.tolist(), strict=True)
-        return Row(
+        return ImageRow(
             images,
-            tuple(ImageVerdict(f"→ {theirs}", "right" if theirs == label else "wrong") for theirs, label in pairs),
+            tuple(Caption(f"→ {theirs}", "right" if theirs == label else "wrong") for theirs, label in pairs),
         )
 
 
@@ -277,38 +277,38 @@ class _AttackExplorer(_FGSMExplorer):
 class _DetectorExplorer(_FGSMExplorer):
     def __init__(self, lab: Lab) -> None:
         super().__init__(lab)
-        self._detectors: dict[DetectorRecipe, tuple[Detector, Tensor, Tensor]] = {}
+        self._detectors: dict[DetectorSpec, tuple[Detector, Tensor, Tensor]] = {}
 
-    def detector(self, recipe: DetectorRecipe) -> tuple[Detector, Tensor, Tensor]:
+    def detector(self, spec: DetectorSpec) -> tuple[Detector, Tensor, Tensor]:
         """Return a detector, its scores of the clean validation images, and those of the clean digits."""
-        if not isinstance(recipe, DetectorRecipe):
-            raise ValueError(f"detector must be a recipe, for example one of DETECTORS, got {recipe!r}")
-        if recipe not in self._detectors:
-            (detector,) = self.lab.detectors([recipe])
+        if not isinstance(spec, DetectorSpec):
+            raise ValueError(f"detector must be a spec, for example one of DETECTORS, got {spec!r}")
+        if spec not in self._detectors:
+            (detector,) = self.lab.detectors([spec])
             validation = apply_model(detector, self.lab.data.validation.images)
-            self._detectors[recipe] = detector, validation, apply_model(detector, self.images)
-        return self._detectors[recipe]
+            self._detectors[spec] = detector, validation, apply_model(detector, self.images)
+        return self._detectors[spec]
 
     def __call__(
-        self, epsilon: float, false_positive_rate: float, detector: DetectorRecipe, reformer: Defense
+        self, epsilon: float, false_positive_rate: float, detector: DetectorSpec, reformer: Defense
     ) -> Exploration:
         scorer, validation_scores, clean_scores = self.detector(detector)
         threshold = choose_threshold(validation_scores, false_positive_rate)
         attacked = self.attacked(epsilon, NO_REFORMER)
 
-        def judged(images: Tensor, scores: Tensor) -> Row:
+        def judged(images: Tensor, scores: Tensor) -> ImageRow:
             kinds: list[Judgment] = ["rejected" if score > threshold.value else "passed" for score in scores.tolist()]
             verdicts = [
-                ImageVerdict(f"{score:.3g}\n{kind}", kind) for score, kind in zip(scores.tolist(), kinds, strict=True)
+                Caption(f"{score:.3g}\n{kind}", kind) for score, kind in zip(scores.tolist(), kinds, strict=True)
             ]
-            return Row(images, tuple(verdicts), f"score, rejected\nabove {threshold.value:.3g}")
+            return ImageRow(images, tuple(verdicts), f"score, rejected\nabove {threshold.value:.3g}")
 
         rows = {"clean": judged(self.images, clean_scores), "attacked": judged(attacked, apply_model(scorer, attacked))}
         answers = self.answered(apply_model(self.reformer(reformer), attacked))
         pairs = zip(rows["attacked"].verdicts, answers.verdicts, strict=True)
-        refused = ImageVerdict("no answer", "refused")
+        refused = Caption("no answer", "refused")
         verdicts = tuple(refused if judgment.kind == "rejected" else answer for judgment, answer in pairs)
-        rows["reformed"] = Row(answers.images, verdicts)
+        rows["reformed"] = ImageRow(answers.images, verdicts)
         title = (
             f"FGSM, ε = {epsilon:.2f}; reformer: {reformer.label}; detector: {scorer.label}\n"
             f"rejects {threshold.rejected} of {threshold.total:,} clean validation images"
@@ -353,7 +353,7 @@ def explore_detector(
     lab: Lab,
     epsilon: float = 0.15,
     false_positive_rate: float = 0.01,
-    detector: DetectorRecipe = DETECTORS[1],
+    detector: DetectorSpec = DETECTORS[1],
     reformer: Defense = MAGNETS_OWN[0],
 ) -> Exploration:
     """Return digits: clean and after FGSM with a detector's scores, and what the defence answers.
@@ -368,7 +368,7 @@ def explore_detector(
         reformer: whose reformer it is; `NO_REFORMER`: the detector alone.
 
     Raises:
-        ValueError: if ε or the rate is outside [0, 1], the detector is no `DetectorRecipe`, or the reformer is no
+        ValueError: if ε or the rate is outside [0, 1], the detector is no `DetectorSpec`, or the reformer is no
             `Defense`.
     """
     return _DetectorExplorer(lab)(epsilon, false_positive_rate, detector, reformer)
@@ -470,14 +470,14 @@ def attack_panel(lab: Lab, reformers: Sequence[Defense] = (NO_REFORMER, VANILLA,
 
 def detector_panel(
     lab: Lab,
-    detectors: Sequence[DetectorRecipe] = DETECTORS,
+    detectors: Sequence[DetectorSpec] = DETECTORS,
     reformers: Sequence[Defense] = (NO_REFORMER, MAGNETS_OWN[0]),
 ) -> Panel:
     """Return `explore_detector` with sliders for ε and the false-positive rate and menus of detectors and reformers."""
     if not detectors:
         raise ValueError("the menu needs at least one detector, for example DETECTORS, got none")
     explorer = _DetectorExplorer(lab)
-    names = {explorer.detector(recipe)[0].label: recipe for recipe in detectors}
+    names = {explorer.detector(spec)[0].label: spec for spec in detectors}
     rates = [(f"{100 * rate:g} %", rate) for rate in RATES]
     controls = {
         "epsilon": _slider("FGSM ε", 0.3, 0.01, 0.15),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from magnet_helpers.attacks import CarliniWagner, ElasticNet, SmallestChange
+from magnet_helpers.attacks import CarliniWagner, ElasticNet, MinimalNormAttack
 from magnet_helpers.intervals import Accuracy, Estimate, estimate
 from magnet_helpers.lab.budget import Budget
 from magnet_helpers.lab.lab import Lab
@@ -91,7 +91,7 @@ def row_of(lab: Lab, trial: Trial) -> TrialRow:
     report, record = restore(artifact), artifact.record
     counts, sizes = report.outcome.counts, report.norms["L2"]
     theirs = sizes[~report.not_fooled]
-    unbounded = isinstance(trial.threat.attack, SmallestChange) and not trial.needs_no_defense
+    unbounded = isinstance(trial.threat.attack, MinimalNormAttack) and not trial.needs_no_defense
     return TrialRow(
         dataset=lab.data.name,
         budget=lab.budget.name,

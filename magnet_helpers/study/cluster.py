@@ -17,13 +17,13 @@ from magnet_helpers.data import ImageData, LabeledImages
 from magnet_helpers.device import choose_device
 from magnet_helpers.lab.cells import Cell, trainings
 from magnet_helpers.lab.lab import Lab
-from magnet_helpers.lab.trainings import Recipe
-from magnet_helpers.lab.work import Outcome, attack_classifier, evaluate_cell, restore_network, train_network
+from magnet_helpers.lab.trainings import TrainingSpec
+from magnet_helpers.lab.work import Made, attack_classifier, evaluate_cell, restore_network, train_network
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 def make_on_cluster(lab: Lab, cells: Iterable[Cell], client: "Client") -> None:
@@ -59,17 +59,17 @@ def make_on_cluster(lab: Lab, cells: Iterable[Cell], client: "Client") -> None:
         to_keep[future] = settings
         return future
 
-    for recipe in trainings(missing):
-        parents = [networks[parent.key] for parent in recipe.parents]
-        settings = recipe.settings(lab.data.fingerprint)
-        networks[recipe.key] = outcome(settings, _train, recipe, parents, data)
+    for spec in trainings(missing):
+        parents = [networks[parent.key] for parent in spec.parents]
+        settings = spec.settings(lab.data.fingerprint)
+        networks[spec.key] = outcome(settings, _train, spec, parents, data)
     reports = []
     for cell in missing:
         settings = cell.attacked_settings(lab.data.fingerprint)
         key = lab.store.folder(settings).name
         if key not in attacked:
             attacked[key] = outcome(settings, _attack, cell, networks[cell.classifier.key], data)
-        theirs = [networks[recipe.key] for recipe in cell.networks]
+        theirs = [networks[spec.key] for spec in cell.networks]
         reports.append(outcome(cell.settings(lab.data.fingerprint), _evaluate, cell, theirs, attacked[key], data))
     try:
         todo = tqdm(as_completed(list(to_keep)), total=len(to_keep), desc="trainings and evaluations", leave=False)
@@ -81,7 +81,7 @@ def make_on_cluster(lab: Lab, cells: Iterable[Cell], client: "Client") -> None:
 
 def _pack(data: ImageData) -> tuple[bytes, str, str]:
     tensors: dict[str, Tensor] = {}
-    for part in PARTS:
+    for part in SPLITS:
         images: LabeledImages = getattr(data, part)
         tensors |= {f"{part}.images": images.images, f"{part}.labels": images.labels}
     return zlib.compress(save(tensors), 1), data.name, data.fingerprint
@@ -90,30 +90,30 @@ def _pack(data: ImageData) -> tuple[bytes, str, str]:
 def _unpack(packed: tuple[bytes, str, str]) -> ImageData:
     text, name, fingerprint = packed
     tensors = load(zlib.decompress(text))
-    parts = {part: LabeledImages(tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in PARTS}
+    parts = {part: LabeledImages(tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in SPLITS}
     return ImageData(name=name, fingerprint=fingerprint, **parts)
 
 
-def _same(outcome: Outcome) -> Outcome:
+def _same(outcome: Made) -> Made:
     return outcome
 
 
-def _train(recipe: Recipe, parents: list[Outcome], data: ImageData) -> Outcome:
+def _train(spec: TrainingSpec, parents: list[Made], data: ImageData) -> Made:
     torch.set_num_threads(1)  # a worker is one of several on its machine
-    return train_network(recipe, _restored(recipe.parents, parents), data, choose_device())
+    return train_network(spec, _restored(spec.parents, parents), data, choose_device())
 
 
-def _attack(cell: Cell, classifier: Outcome, data: ImageData) -> Outcome:
+def _attack(cell: Cell, classifier: Made, data: ImageData) -> Made:
     torch.set_num_threads(1)
     return attack_classifier(cell, _restored([cell.classifier], [classifier])[0], data)
 
 
-def _evaluate(cell: Cell, networks: list[Outcome], attacked: Outcome, data: ImageData) -> Outcome:
+def _evaluate(cell: Cell, networks: list[Made], attacked: Made, data: ImageData) -> Made:
     torch.set_num_threads(1)
     images: Tensor = attacked[0]["images"]
     return evaluate_cell(cell, _restored(cell.networks, networks), images, data)
 
 
-def _restored(recipes: Iterable[Recipe], outcomes: Iterable[Outcome]) -> list[nn.Module]:
-    pairs = zip(recipes, outcomes, strict=True)
-    return [restore_network(recipe, weights, choose_device()) for recipe, (weights, _) in pairs]
+def _restored(specs: Iterable[TrainingSpec], outcomes: Iterable[Made]) -> list[nn.Module]:
+    pairs = zip(specs, outcomes, strict=True)
+    return [restore_network(spec, weights, choose_device()) for spec, (weights, _) in pairs]

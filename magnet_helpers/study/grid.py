@@ -1,8 +1,8 @@
 """The paper's grid, as data: which defences stand in which of its tables."""
 
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
-from magnet_helpers.detectors import DetectorRecipe
-from magnet_helpers.magnet import MagNetRecipe
+from magnet_helpers.detectors import DetectorSpec
+from magnet_helpers.magnet import MagNetSpec
 
 NOISE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5)
 STACK_SIZES = (1, 2, 3)
@@ -51,27 +51,27 @@ VARIANTS: tuple[Defense, ...] = (
 
 # MagNet's detectors for MNIST. Which of the first two has p = 1 and which p = 2 is exchanged between its paper and its
 # program; this is the program's way. The paper uses the divergences on CIFAR-10; Lu et al. 2018 add them on MNIST.
-DETECTORS: tuple[DetectorRecipe, ...] = (
-    DetectorRecipe(MAGNETS_OWN[0], p=2),
-    DetectorRecipe(MAGNETS_OWN[1], p=1),
-    DetectorRecipe(MAGNETS_OWN[0], temperature=10),
-    DetectorRecipe(MAGNETS_OWN[0], temperature=40),
+DETECTORS: tuple[DetectorSpec, ...] = (
+    DetectorSpec(MAGNETS_OWN[0], p=2),
+    DetectorSpec(MAGNETS_OWN[1], p=1),
+    DetectorSpec(MAGNETS_OWN[0], temperature=10),
+    DetectorSpec(MAGNETS_OWN[0], temperature=40),
 )
 
 # Lesson 09: the reformers of Table 4, and MagNet as its authors built it, without its
 # detectors and with them, under every attack.
-MAGNET = MagNetRecipe("MagNet, complete", MAGNETS_OWN[0], DETECTORS)
-UNDER_ATTACK: tuple[MagNetRecipe, ...] = (
-    *(MagNetRecipe(each.label, each) for each in TABLE_4 if each != denoising(0.3)),
-    MagNetRecipe("MagNet's reformer", MAGNETS_OWN[0]),
+MAGNET = MagNetSpec("MagNet, complete", MAGNETS_OWN[0], DETECTORS)
+UNDER_ATTACK: tuple[MagNetSpec, ...] = (
+    *(MagNetSpec(each.label, each) for each in TABLE_4 if each != denoising(0.3)),
+    MagNetSpec("MagNet's reformer", MAGNETS_OWN[0]),
     MAGNET,
 )
 # MagNet and its parts, as Lu et al. 2018 take it apart: the detectors by divergence are an addition of theirs on MNIST.
-MAGNETS_PARTS: tuple[MagNetRecipe, ...] = (
-    MagNetRecipe("classifier alone", NO_REFORMER),
-    MagNetRecipe("reformer alone", MAGNETS_OWN[0]),
-    MagNetRecipe("detectors alone", NO_REFORMER, DETECTORS[:2]),
-    MagNetRecipe("reformer and detectors", MAGNETS_OWN[0], DETECTORS[:2]),
+MAGNETS_PARTS: tuple[MagNetSpec, ...] = (
+    MagNetSpec("classifier alone", NO_REFORMER),
+    MagNetSpec("reformer alone", MAGNETS_OWN[0]),
+    MagNetSpec("detectors alone", NO_REFORMER, DETECTORS[:2]),
+    MagNetSpec("reformer and detectors", MAGNETS_OWN[0], DETECTORS[:2]),
     MAGNET,
 )
 # What an attacker trains for himself who knows how the defence is made, but not its weights.

@@ -15,7 +15,7 @@ from magnet_helpers.lab.budget import Budget
 from magnet_helpers.lab.cells import EVALUATION_CODE, Cell
 from magnet_helpers.lab.lab import PAPER_ATTACK, Lab
 from magnet_helpers.lab.store import Artifact
-from magnet_helpers.lab.trainings import TRAINING_CODE, Recipe, Recipes
+from magnet_helpers.lab.trainings import TRAINING_CODE, TrainingSpec, TrainingSpecs
 from magnet_helpers.study.grid import GRID, TABLE_4, VARIANTS
 from magnet_helpers.study.published import SETTINGS
 from magnet_helpers.study.result_files import pack_bits, read_rows, write_rows
@@ -88,31 +88,31 @@ def cells_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int) 
             Table 4 under `STRONG_ATTACK`; `"cross"` belongs to several seeds, see `crossed_cells`.
         images: number of test images.
     """
-    recipes = Recipes(budget, seed)
-    classifier = recipes.classifier()
+    specs = TrainingSpecs(budget, seed)
+    classifier = specs.classifier()
     cells: list[Cell] = []
     for part in parts:
         match part:
             case "grid" | "variants":
                 some = GRID if part == "grid" else VARIANTS
-                cells += [_cell(each, classifier, recipes, images) for each in some]
+                cells += [_cell(each, classifier, specs, images) for each in some]
             case "labels":
-                by_fgsm = [_cell(each, classifier, recipes, images) for each in TABLE_4]
+                by_fgsm = [_cell(each, classifier, specs, images) for each in TABLE_4]
                 cells += [replace(each, attack=TRUE_LABELS_ATTACK) for each in by_fgsm]
             case "classifier":
                 for epochs in CLASSIFIER_EPOCHS:
-                    other = Recipes(replace(budget, classifier_epochs=epochs), seed).classifier()
-                    cells += [_cell(each, other, recipes, images) for each in TABLE_4]
+                    other = TrainingSpecs(replace(budget, classifier_epochs=epochs), seed).classifier()
+                    cells += [_cell(each, other, specs, images) for each in TABLE_4]
             case "pgd":
                 few = min(images, STRONG_ATTACK_IMAGES)
-                cells += [replace(_cell(each, classifier, recipes, few), attack=STRONG_ATTACK) for each in TABLE_4]
+                cells += [replace(_cell(each, classifier, specs, few), attack=STRONG_ATTACK) for each in TABLE_4]
     return list(dict.fromkeys(cells))
 
 
 def crossed_cells(budget: Budget, seeds: Sequence[int], images: int) -> list[Cell]:
     """Return Table 4 with the reformers of each seed before the classifiers of every other."""
     return [
-        _cell(defense, Recipes(budget, one).classifier(), Recipes(budget, other), images)
+        _cell(defense, TrainingSpecs(budget, one).classifier(), TrainingSpecs(budget, other), images)
         for one in seeds
         for other in seeds
         for defense in TABLE_4
@@ -120,10 +120,10 @@ def crossed_cells(budget: Budget, seeds: Sequence[int], images: int) -> list[Cel
     ]
 
 
-def _cell(defense: Defense, classifier: Recipe, recipes: Recipes, images: int) -> Cell:
-    reformer = None if defense == NO_REFORMER else recipes.reformer(defense)
+def _cell(defense: Defense, classifier: TrainingSpec, specs: TrainingSpecs, images: int) -> Cell:
+    reformer = None if defense == NO_REFORMER else specs.reformer(defense)
     measured = min(images, JACOBIAN_IMAGES) if defense.family == "contractive" else 0
-    return Cell(defense, classifier, reformer, PAPER_ATTACK, images, recipes.seed, measured)
+    return Cell(defense, classifier, reformer, PAPER_ATTACK, images, specs.seed, measured)
 
 
 def _identity(lab: Lab, cell: Cell, setting: str) -> tuple[object, ...]:

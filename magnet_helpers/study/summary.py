@@ -15,7 +15,7 @@ from magnet_helpers.study.published import SETTINGS, paper_number
 from magnet_helpers.study.reproduce import CLASSIFIER_EPOCHS, Row
 from magnet_helpers.study.result_files import kept_results, read_rows
 
-TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
+SETTING_TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
 
 
 def load_results(budget: str) -> Results:
@@ -49,8 +49,8 @@ def results_frame(
             ours = results.accuracy(defense, setting, attack, epochs)
             printed = paper_number(defense, setting) if attack == FGSM_SETTINGS else None
             hidden = setting == "grey_box" and defense == NO_REFORMER
-            row[f"{TITLES[setting]}, ours"] = "–" if hidden or ours is None else ours.in_percent()
-            row[f"{TITLES[setting]}, paper"] = f"{printed.percent:.2f}" if printed else "–"
+            row[f"{SETTING_TITLES[setting]}, ours"] = "–" if hidden or ours is None else ours.in_percent()
+            row[f"{SETTING_TITLES[setting]}, paper"] = f"{printed.percent:.2f}" if printed else "–"
         rows.append(row)
     return pd.DataFrame(rows).set_index("defence")
 
@@ -103,7 +103,7 @@ def variant_frame(results: Results) -> pd.DataFrame:
         }
         for setting in SETTINGS:
             gain = gains.get(setting)
-            row[TITLES[setting]] = gain.in_percent(signed=True) if gain else "–"
+            row[SETTING_TITLES[setting]] = gain.in_percent(signed=True) if gain else "–"
         rows.append(row)
     return pd.DataFrame(rows).set_index("variant")
 
@@ -135,7 +135,7 @@ def penalty_frame(results: Results) -> pd.DataFrame:
                     if gain:
                         number = gain.in_percent(signed=True) if gain.n_seeds > 1 else f"{100 * gain.value:+.1f}"
                         text = f"{number} ({gain.n_seeds})"
-                    row[f"{TITLES[setting]}, {name}"] = text
+                    row[f"{SETTING_TITLES[setting]}, {name}"] = text
             rows.append(row)
     return pd.DataFrame(rows).set_index("penalty")
 
@@ -155,7 +155,7 @@ def crossed_frame(results: Results) -> pd.DataFrame:
                 table = 100 * np.array([[found[one, other] for other in seeds] for one in seeds])
                 rows.append(
                     {
-                        "defence": f"{defense.label}, {TITLES[setting]}",
+                        "defence": f"{defense.label}, {SETTING_TITLES[setting]}",
                         "seeds": f"{len(seeds)} × {len(seeds)}",
                         "mean": f"{table.mean():.1f}",
                         "of the classifier": f"{table.mean(axis=1).std(ddof=1):.1f}",

@@ -15,7 +15,7 @@ from magnet_helpers.lab.work import versions
 from magnet_helpers.study.published import SETTINGS, paper_number
 from magnet_helpers.workspace import workspace
 
-TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
+SETTING_TITLES = {"clean": "clean", "grey_box": "grey box", "white_box": "white box"}
 
 
 def comparison_frame(lab: Lab, defenses: Iterable[Defense]) -> pd.DataFrame:
@@ -27,8 +27,8 @@ def comparison_frame(lab: Lab, defenses: Iterable[Defense]) -> pd.DataFrame:
         for setting in SETTINGS:
             printed = paper_number(defense, setting)
             hidden = setting == "grey_box" and not report.has_reformer
-            row[f"{TITLES[setting]}, ours"] = "–" if hidden else str(report.accuracy(setting))
-            row[f"{TITLES[setting]}, paper"] = f"{printed.percent:.2f}" if printed else "–"
+            row[f"{SETTING_TITLES[setting]}, ours"] = "–" if hidden else str(report.accuracy(setting))
+            row[f"{SETTING_TITLES[setting]}, paper"] = f"{printed.percent:.2f}" if printed else "–"
         rows.append(row)
     return pd.DataFrame(rows).set_index("defence")
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from magnet_helpers.attacks import Together
+from magnet_helpers.attacks import Ensemble
 from magnet_helpers.attacks.base import NORMS
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import NO_REFORMER, Defense, ReformedClassifier
@@ -14,9 +14,9 @@ from magnet_helpers.device import device_of
 from magnet_helpers.lab.code_version import code_version
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import Artifact, Settings
-from magnet_helpers.lab.trainings import Recipe
+from magnet_helpers.lab.trainings import TrainingSpec
 from magnet_helpers.lab.work import versions
-from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNetRecipe, Outcome
+from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNetSpec, Outcome
 from magnet_helpers.study.grid import ATTACKERS_OWN
 from magnet_helpers.study.threats import Threat
 
@@ -36,7 +36,7 @@ class Trial:
         images: number of test images.
     """
 
-    defense: MagNetRecipe
+    defense: MagNetSpec
     threat: Threat
     images: int
 
@@ -54,7 +54,7 @@ class TrialReport:
         outcome: rejected, or answered how.
         success: whether the image fooled what it was made on, shape (N,).
         norms: sizes of each image's change by name (`attacks.base.NORMS`), each of shape (N,).
-        forward_passes: as in `attacks.Attacked`.
+        forward_passes: as in `attacks.AttackResult`.
         backward_passes: the same.
         seconds: that the attack took, however many defences it was then tried on.
     """
@@ -72,7 +72,7 @@ class TrialReport:
         return self.outcome.rejected | (self.outcome.answers == self.outcome.labels)
 
 
-def all_trials(defenses: Iterable[MagNetRecipe], threats: Sequence[Threat], images: int) -> list[Trial]:
+def all_trials(defenses: Iterable[MagNetSpec], threats: Sequence[Threat], images: int) -> list[Trial]:
     """Return each defence under each threat; where there are no detectors, no attacker has to know them."""
     return [
         Trial(defense, threat, images)
@@ -131,13 +131,13 @@ def restore(artifact: Artifact) -> TrialReport:
 def attack_without_defense(lab: Lab, threat: Threat, images: int) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Return the images that this attacker makes without the defence, and how; load them, or make and keep them."""
     own = ATTACKERS_OWN if threat.knows == "own autoencoders" else ()
-    recipes = [lab.recipes.classifier(), *(lab.recipes.reformer(each) for each in own)]
-    settings = _common("attacked", f"{threat.name} without the defence", lab, threat, images, recipes)
+    specs = [lab.specs.classifier(), *(lab.specs.reformer(each) for each in own)]
+    settings = _common("attacked", f"{threat.name} without the defence", lab, threat, images, specs)
 
     def make() -> None:
         classifier = lab.classifier()
         reformed = [ReformedClassifier(lab.reformer(each), classifier) for each in own]
-        source = Together([classifier, *reformed]) if own else classifier
+        source = Ensemble([classifier, *reformed]) if own else classifier
         lab.store.save(settings, *_attack(threat, source, lab.data.test.spread(images)))
 
     artifact = lab.load_or_make(settings, make)
@@ -160,13 +160,13 @@ def _autoencoders(trial: Trial) -> list[Defense]:
 
 
 def _settings(lab: Lab, trial: Trial) -> Settings:
-    recipes = [lab.recipes.classifier(), *(lab.recipes.reformer(each) for each in _autoencoders(trial))]
+    specs = [lab.specs.classifier(), *(lab.specs.reformer(each) for each in _autoencoders(trial))]
     name = f"{trial.threat.name} on {trial.defense.label}"
     defense = {"defense": repr(trial.defense), "false_positive_rate": MAGNETS_FALSE_POSITIVE_RATE}
-    return {**_common("trial", name, lab, trial.threat, trial.images, recipes), **defense}
+    return {**_common("trial", name, lab, trial.threat, trial.images, specs), **defense}
 
 
-def _common(kind: str, name: str, lab: Lab, threat: Threat, images: int, recipes: Sequence[Recipe]) -> Settings:
-    networks = [recipe.settings(lab.data.fingerprint) for recipe in recipes]
+def _common(kind: str, name: str, lab: Lab, threat: Threat, images: int, specs: Sequence[TrainingSpec]) -> Settings:
+    networks = [spec.settings(lab.data.fingerprint) for spec in specs]
     attack = {"attack": repr(threat.attack), "knows": threat.knows, "images": images}
     return {"kind": kind, "name": name, **attack, "networks": networks, "code": ATTACK_CODE}

@@ -306,7 +306,7 @@ pd.DataFrame(matrix).T.style.set_caption(f"accuracy in %, {attack} · {lab.note_
 # %% [markdown]
 # MagNet reports 0 % on the diagonal and more than 90 % off it, with eight autoencoders that were trained to differ, and another attack. Where yours fall below that
 # off the diagonal, images **transfer**: what fools one reformer fools its neighbour. And an attacker who knows that one of several will be picked can attack all of them together
-# (`magnet_helpers.attacks.Together`; `OverDraws` takes the mean over random picks).
+# (`magnet_helpers.attacks.Ensemble`; `ExpectationOverTransformation` takes the mean over random picks).
 
 # %% [markdown]
 # ## Checks

@@ -462,9 +462,9 @@ assert len(second.doubts) > len(first.doubts)
 # function forwards, and pretend on the way back that it was the identity (**BPDA**, backward pass differentiable approximation, Athalye et al. 2018).
 
 # %%
-from magnet_helpers.attacks import StraightThrough
+from magnet_helpers.attacks import BPDA
 
-through = torch.nn.Sequential(StraightThrough(Bytes()), honest)
+through = torch.nn.Sequential(BPDA(Bytes()), honest)
 images = judge.perturb(through, few.images, few.labels)
 answers = predict(masked, images) == few.labels
 print(f"PGD: {second.accuracies['PGD']} %; PGD with BPDA: {100 * answers.float().mean():.0f} %  (n = {len(few)})")
@@ -554,9 +554,9 @@ if lab.budget.name != "smoke":
 # %% [markdown]
 # ## Try it
 #
-# 1. `StraightThrough` made PGD work against the rounding. Write the same as a function in the cell below: `my_straight_through(function, images)` returns what the function returns, but its
+# 1. `BPDA` made PGD work against the rounding. Write the same as a function in the cell below: `my_straight_through(function, images)` returns what the function returns, but its
 #    gradient is that of the identity. Run the cell: it says what is off.
-# 2. The attacker with autoencoders of his own does not have the defender's. Give him more of them (`magnet_helpers.attacks.Together` makes one network of several). Does he get further?
+# 2. The attacker with autoencoders of his own does not have the defender's. Give him more of them (`magnet_helpers.attacks.Ensemble` makes one network of several). Does he get further?
 # 3. Calibrate MagNet at a false-positive rate of 0.05. Does the attacker who knows the detectors notice? What do honest users notice?
 # 4. At which ε in the puzzle's figure would the paper have found a lower accuracy in the white box than in the grey box, as it should be?
 # 5. Somebody shows you a defence with 95 % under PGD. Name three things to ask for.
@@ -570,7 +570,7 @@ if lab.budget.name != "smoke":
 # <details><summary>Answers</summary>
 #
 # 1. One way: `return images + (function(images) - images).detach()`. Forwards the images cancel, on the way back only the first `images` counts.
-# 2. `Together([ReformedClassifier(lab.reformer(each), classifier) for each in …])` is the network that he attacks. Let PGD make its images on that, judge them behind the defender's reformer, and compare with the column "PGD, own autoencoders". An image that fools many networks often fools the next one too.
+# 2. `Ensemble([ReformedClassifier(lab.reformer(each), classifier) for each in …])` is the network that he attacks. Let PGD make its images on that, judge them behind the defender's reformer, and compare with the column "PGD, own autoencoders". An image that fools many networks often fools the next one too.
 # 3. `MagNet.calibrated(…, false_positive_rate=0.05)`, then `DetectorAwarePGD(…).run(…)`. Compare the price both pay.
 # 4. Where one step still profits from the knowledge, around ε = 0.1.
 # 5. For example: the settings and more steps; an attack without gradients; a huge ε that must win; the attack on *everything*, detectors too; the worst case per image.

@@ -6,15 +6,15 @@ from tiny import steep_classifier, tiny_autoencoder, tiny_classifier
 from torch import nn
 
 from magnet_helpers.attacks import (
+    BPDA,
     FGSM,
     PGD,
     CarliniWagner,
     DetectorAwareCarliniWagner,
     DetectorAwarePGD,
-    OverDraws,
+    Ensemble,
+    ExpectationOverTransformation,
     RejectedAsClass,
-    StraightThrough,
-    Together,
     Transferred,
 )
 from magnet_helpers.attacks.adaptive import _reweighted
@@ -236,7 +236,7 @@ def test_they_are_made_for_a_magnet(linear, attack):
 def test_the_mean_over_draws_is_that_of_the_probabilities(linear):
     pick = nn.Sequential(RandomReformer([nn.Identity(), tiny_autoencoder()], seed=3), linear)
     with torch.no_grad():
-        got = OverDraws(pick, 1000)(IMAGES).softmax(dim=1)
+        got = ExpectationOverTransformation(pick, 1000)(IMAGES).softmax(dim=1)
         both = [linear(reformer(IMAGES)).softmax(dim=1) for reformer in pick[0].autoencoders]
     torch.testing.assert_close(got, (both[0] + both[1]) / 2, atol=0.05, rtol=0)
     assert (both[0] - both[1]).abs().max() > 0.3, "else a wrong mean would pass"
@@ -245,7 +245,7 @@ def test_the_mean_over_draws_is_that_of_the_probabilities(linear):
 def test_several_networks_are_their_mean():
     models = [tiny_classifier(seed) for seed in range(3)]
     expected = torch.stack([model(IMAGES).softmax(dim=1) for model in models]).mean(dim=0)
-    torch.testing.assert_close(Together(models)(IMAGES).softmax(dim=1), expected)
+    torch.testing.assert_close(Ensemble(models)(IMAGES).softmax(dim=1), expected)
 
 
 def test_what_fools_all_fools_the_random_pick(linear):
@@ -256,11 +256,11 @@ def test_what_fools_all_fools_the_random_pick(linear):
             return images.flip(2)
 
     picked = MagNet(linear, RandomReformer([nn.Identity(), Flip()]), {}).reformed
-    both = Together([linear, nn.Sequential(Flip(), linear)])
+    both = Ensemble([linear, nn.Sequential(Flip(), linear)])
     labels = predict(both, IMAGES)
     attack = PGD(0.15, "given", steps=30, step_size=0.02)
     fooled = {}
-    for name, target in {"one": linear, "mean": OverDraws(picked, 8)}.items():
+    for name, target in {"one": linear, "mean": ExpectationOverTransformation(picked, 8)}.items():
         images = attack.perturb(target, IMAGES, labels)
         fooled[name] = torch.stack([predict(picked, images) != labels for _ in range(8)]).float().mean().item()
     assert fooled["mean"] > fooled["one"]
@@ -279,13 +279,13 @@ def test_a_defence_that_cuts_the_gradient_falls_to_the_straight_through_one(line
     attack = PGD(0.15, "given", steps=20, step_size=0.02)
     blocked = attack.run(defended, IMAGES, labels)
     assert torch.equal(blocked.adversarial, IMAGES), "no gradient, no attack"
-    around = Transferred(attack, nn.Sequential(StraightThrough(Steps()), linear), "straight through")
+    around = Transferred(attack, nn.Sequential(BPDA(Steps()), linear), "straight through")
     assert around.run(defended, IMAGES, labels).success.all()
 
 
 def test_straight_through_has_the_value_of_one_and_the_gradient_of_the_other():
     images = IMAGES.clone().requires_grad_()
-    out = StraightThrough(Steps(), instead=lambda x: 3 * x)(images)
+    out = BPDA(Steps(), instead=lambda x: 3 * x)(images)
     torch.testing.assert_close(out, Steps()(IMAGES))
     out.sum().backward()
     assert torch.equal(images.grad, torch.full_like(images, 3.0))
@@ -308,8 +308,8 @@ def test_a_transferred_attack_does_not_ask_its_victim(linear):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: OverDraws(nn.Identity(), 0), "draws must be at least 1, got 0"),
-        (lambda: Together([]), "at least one model"),
+        (lambda: ExpectationOverTransformation(nn.Identity(), 0), "draws must be at least 1, got 0"),
+        (lambda: Ensemble([]), "at least one model"),
         (lambda: DetectorAwarePGD(weight=-1), "weight must be at least 0"),
     ],
 )

@@ -23,7 +23,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
-from magnet_helpers.panels.panels import Exploration, ImageVerdict, Row
+from magnet_helpers.panels.panels import Caption, Exploration, ImageRow
 from tools.site.notebooks import Kernel, build_notebook, execute
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ WATCH = """() => {
 
 
 def explore(x: float) -> Exploration:
-    row = Row(torch.zeros(1, 1, 28, 28), (ImageVerdict(str(x), "passed"),))
+    row = ImageRow(torch.zeros(1, 1, 28, 28), (Caption(str(x), "passed"),))
     return Exploration("some_name", str(x), {"row": row}, "a note")
 
 

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.data import ImageData, load_images
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
-from magnet_helpers.detectors import DetectorRecipe
+from magnet_helpers.detectors import DetectorSpec
 from magnet_helpers.evaluation import evaluate_defense
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.lab import cells, work
@@ -66,8 +66,8 @@ def test_the_same_settings_elsewhere_give_bit_equal_weights(lab, tmp_path):
 
 
 def test_detectors_are_made_of_the_labs_own_networks(lab):
-    recipes = (DetectorRecipe(MAGNETS_OWN[1], p=1), DetectorRecipe(denoising(0.3), temperature=10))
-    by_error, by_divergence = lab.detectors(recipes)
+    specs = (DetectorSpec(MAGNETS_OWN[1], p=1), DetectorSpec(denoising(0.3), temperature=10))
+    by_error, by_divergence = lab.detectors(specs)
     assert by_error.autoencoder is lab.reformer(MAGNETS_OWN[1])
     assert by_divergence.autoencoder is lab.reformer(denoising(0.3))
     assert by_divergence.classifier is lab.classifier()

@@ -211,12 +211,12 @@ def new_lab(store):
 
 
 def test_a_damaged_network_is_trained_again(store, capsys):
-    recipe = new_lab(store).recipes.classifier()
+    spec = new_lab(store).specs.classifier()
     first = weights(new_lab(store).classifier())
     assert capsys.readouterr().out.startswith("trained classifier: 2 epochs of 20 images")
     assert equal(weights(new_lab(store).classifier()), first)
     assert capsys.readouterr().out == ""
-    change(-1, 1)(store.folder(recipe.settings(DATA.fingerprint)) / "tensors.safetensors")
+    change(-1, 1)(store.folder(spec.settings(DATA.fingerprint)) / "tensors.safetensors")
     with pytest.warns(DamagedArtifactWarning, match=r"classifier-.* is damaged"):
         again = new_lab(store).classifier()
     assert capsys.readouterr().out.startswith("trained classifier")

@@ -6,9 +6,9 @@ from tiny import equal, tiny_autoencoder, tiny_images, weights
 
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import MAGNETS_OWN, VANILLA, contractive, denoising, stacked
-from magnet_helpers.lab import trainings as recipes_module
+from magnet_helpers.lab import trainings as trainings_module
 from magnet_helpers.lab.budget import FAST, PAPER
-from magnet_helpers.lab.trainings import Recipes, longest_first, start_from_parents, with_parents
+from magnet_helpers.lab.trainings import TrainingSpecs, longest_first, start_from_parents, with_parents
 from magnet_helpers.losses import (
     ClassificationLoss,
     ContractiveLoss,
@@ -30,20 +30,20 @@ from magnet_helpers.seeds import new_generator
 from magnet_helpers.training import fit
 
 TRAIN, VALIDATION = tiny_images(5), tiny_images(3, seed=1)
-RECIPES = Recipes(PAPER, seed=0)
+RECIPES = TrainingSpecs(PAPER, seed=0)
 THIRD_STAGE = RECIPES.stages(stacked(3, 0.4))[2]
 
 
-def key(recipe, data="abc"):
-    settings = recipe.settings(data)
+def key(spec, data="abc"):
+    settings = spec.settings(data)
     return repr(sorted(settings.items()))
 
 
-# ---- what a recipe holds
+# ---- what a spec holds
 
 
 @pytest.mark.parametrize(
-    ("recipe", "model", "loss", "epochs"),
+    ("spec", "model", "loss", "epochs"),
     [
         (RECIPES.classifier(), ConvClassifier, ClassificationLoss(), 30),
         (RECIPES.reformer(VANILLA), ConvAutoencoder, ReconstructionLoss(), 20),
@@ -54,23 +54,23 @@ def key(recipe, data="abc"):
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_the_papers_trainings(recipe, model, loss, epochs):
-    assert type(recipe.untrained()) is model
-    assert recipe.loss == loss
-    config = recipe.config
+def test_the_papers_trainings(spec, model, loss, epochs):
+    assert type(spec.untrained()) is model
+    assert spec.loss == loss
+    config = spec.config
     assert (config.epochs, config.batch_size, config.learning_rate, config.schedule) == (epochs, 64, 1e-3, "constant")
     assert (config.betas, config.adam_epsilon) == ((0.9, 0.999), 1e-7)
-    assert recipe.images is None
-    assert recipe.validation_images is None
+    assert spec.images is None
+    assert spec.validation_images is None
 
 
 @pytest.mark.parametrize(("defense", "model"), zip(MAGNETS_OWN, (MagNetAutoencoder1, MagNetAutoencoder2), strict=True))
 def test_magnets_own_trainings(defense, model):
     """MagNet, section 5.2: 100 epochs, batches of 256, Adam with 1e-3; the noise is its program's."""
-    recipe = RECIPES.reformer(defense)
-    assert type(recipe.untrained()) is model
-    assert recipe.loss == DenoisingLoss(0.1)
-    config = recipe.config
+    spec = RECIPES.reformer(defense)
+    assert type(spec.untrained()) is model
+    assert spec.loss == DenoisingLoss(0.1)
+    config = spec.config
     assert (config.epochs, config.batch_size, config.learning_rate, config.schedule) == (100, 256, 1e-3, "constant")
 
 
@@ -85,22 +85,22 @@ def test_what_the_budget_decides():
         **{"magnet_epochs": 13, "magnet_batch_size": 14, "magnet_learning_rate": 0.9},
         **{"autoencoder_learning_rate": 0.8, "pretraining_epochs": 9, "stack_epochs": 10, "contractive_epochs": 12},
     )
-    recipes = Recipes(budget, seed=0)
-    stack = recipes.reformer(stacked(2, 0.4))
+    specs = TrainingSpecs(budget, seed=0)
+    stack = specs.reformer(stacked(2, 0.4))
     expected = [
-        (recipes.classifier(), 1, 2, 3, 0.4),
-        (recipes.reformer(VANILLA), 5, 6, 7, 0.8),
-        (recipes.reformer(denoising(0.4)), 5, 8, 7, 0.8),
+        (specs.classifier(), 1, 2, 3, 0.4),
+        (specs.reformer(VANILLA), 5, 6, 7, 0.8),
+        (specs.reformer(denoising(0.4)), 5, 8, 7, 0.8),
         (stack, 5, 10, 7, 0.8),
         *((stage, 5, 9, 7, 0.8) for stage in stack.parents),
-        (recipes.reformer(contractive(0.1)), 5, 12, 7, 0.8),
-        *((recipes.reformer(each), 5, 13, 14, 0.9) for each in MAGNETS_OWN),
+        (specs.reformer(contractive(0.1)), 5, 12, 7, 0.8),
+        *((specs.reformer(each), 5, 13, 14, 0.9) for each in MAGNETS_OWN),
     ]
-    for recipe, images, epochs, batch_size, learning_rate in expected:
-        assert (recipe.images, recipe.validation_images) == (images, 11)
-        got = recipe.config
+    for spec, images, epochs, batch_size, learning_rate in expected:
+        assert (spec.images, spec.validation_images) == (images, 11)
+        got = spec.config
         assert (got.epochs, got.batch_size, got.learning_rate) == (epochs, batch_size, learning_rate)
-        assert got.schedule == ("linear tail" if recipe.name == "classifier" else "linear")
+        assert got.schedule == ("linear tail" if spec.name == "classifier" else "linear")
 
 
 def test_the_seed_alone_decides_the_initial_weights():
@@ -108,7 +108,7 @@ def test_the_seed_alone_decides_the_initial_weights():
     for seed, global_seed in ((0, 1), (0, 2), (1, 1)):
         torch.manual_seed(global_seed)
         before = torch.get_rng_state()
-        states.append(weights(Recipes(FAST, seed).reformer(VANILLA).untrained()))
+        states.append(weights(TrainingSpecs(FAST, seed).reformer(VANILLA).untrained()))
         assert torch.equal(torch.get_rng_state(), before)
     assert equal(states[0], states[1])
     assert not equal(states[0], states[2])
@@ -136,7 +136,7 @@ def test_stacks_share_their_first_stages():
 
 
 def test_the_first_stage_is_the_plain_denoising_autoencoder_if_the_epochs_agree():
-    same = Recipes(dataclasses.replace(PAPER, pretraining_epochs=20), seed=0)
+    same = TrainingSpecs(dataclasses.replace(PAPER, pretraining_epochs=20), seed=0)
     first, plain = same.stages(stacked(2, 0.4))[0], same.reformer(denoising(0.4))
     assert key(first) == key(plain)
     assert equal(weights(first.untrained()), weights(plain.untrained()))
@@ -144,8 +144,8 @@ def test_the_first_stage_is_the_plain_denoising_autoencoder_if_the_epochs_agree(
 
 
 def test_each_training_of_a_stack_has_its_own_seed():
-    recipe = RECIPES.reformer(stacked(3, 0.4))
-    seeds = [recipe.config.seed, *(stage.config.seed for stage in recipe.parents)]
+    spec = RECIPES.reformer(stacked(3, 0.4))
+    seeds = [spec.config.seed, *(stage.config.seed for stage in spec.parents)]
     assert len(set(seeds)) == 4
 
 
@@ -154,7 +154,7 @@ def test_each_training_of_a_stack_has_its_own_seed():
 
 def test_each_training_is_listed_once_behind_its_parents():
     listed = with_parents([RECIPES.reformer(stacked(size, 0.4)) for size in (3, 2)])
-    names = [recipe.name for recipe in listed]
+    names = [spec.name for spec in listed]
     assert names == [
         *("DAE, noise 0.4", "DAE, noise 0.4 stage 2", "DAE, noise 0.4 stage 3"),
         *("SDAE(3), noise 0.4", "SDAE(2), noise 0.4"),
@@ -164,15 +164,15 @@ def test_each_training_is_listed_once_behind_its_parents():
 def test_the_longest_chain_is_trained_first():
     short, chain = RECIPES.reformer(VANILLA), with_parents([RECIPES.reformer(stacked(2, 0.4))])
     ordered = longest_first([short, *reversed(chain)])
-    assert [recipe.name for recipe in ordered] == [*(recipe.name for recipe in chain), "vanilla AE"]
+    assert [spec.name for spec in ordered] == [*(spec.name for spec in chain), "vanilla AE"]
     # Of the chain only what is still to be trained counts: 20 epochs of two stages beside 20 of one and of three.
     rest = [RECIPES.reformer(contractive(0.0)), short, chain[-1]]
-    assert [recipe.name for recipe in longest_first(rest)] == ["CAE, λ = 0", "SDAE(2), noise 0.4", "vanilla AE"]
+    assert [spec.name for spec in longest_first(rest)] == ["CAE, λ = 0", "SDAE(2), noise 0.4", "vanilla AE"]
     assert longest_first([]) == []
 
 
 def test_work_counts_images_epochs_and_networks():
-    fast = Recipes(FAST, seed=0)
+    fast = TrainingSpecs(FAST, seed=0)
     work = {d: fast.reformer(d).work for d in (VANILLA, stacked(2, 0.4), stacked(3, 0.4))}
     assert list(work.values()) == [12 * 5000, 3 * 5000 * 2, 3 * 5000 * 3]
     assert RECIPES.reformer(VANILLA).work == 20 * 55_000
@@ -180,9 +180,9 @@ def test_work_counts_images_epochs_and_networks():
 
 def test_a_stack_starts_from_its_pretrained_stages():
     parents = [ConvAutoencoder(), ConvAutoencoder()]
-    recipe = RECIPES.reformer(stacked(2, 0.4))
-    stack = recipe.untrained()
-    train, validation = start_from_parents(recipe, stack, parents, TRAIN, VALIDATION)
+    spec = RECIPES.reformer(stacked(2, 0.4))
+    stack = spec.untrained()
+    train, validation = start_from_parents(spec, stack, parents, TRAIN, VALIDATION)
     for stage, parent in zip(stack.stages, parents, strict=True):
         assert equal(weights(stage), weights(parent))
         assert not {p.data_ptr() for p in stage.parameters()} & {p.data_ptr() for p in parent.parameters()}
@@ -190,9 +190,9 @@ def test_a_stack_starts_from_its_pretrained_stages():
 
 
 def test_a_stack_and_its_stages_must_agree_in_number():
-    recipe = RECIPES.reformer(stacked(3, 0.4))
+    spec = RECIPES.reformer(stacked(3, 0.4))
     with pytest.raises(ValueError):
-        start_from_parents(recipe, recipe.untrained(), [ConvAutoencoder()] * 2, TRAIN, VALIDATION)
+        start_from_parents(spec, spec.untrained(), [ConvAutoencoder()] * 2, TRAIN, VALIDATION)
 
 
 def test_a_later_stage_learns_from_earlier_outputs_on_clean_images():
@@ -229,8 +229,8 @@ def test_stages_on_noisy_images_learn_from_what_the_first_makes_of_noise():
 
 
 def test_fixed_noise_is_drawn_once():
-    recipe = RECIPES.reformer(denoising(0.3).but(noise="fixed"))
-    one, other = (start_from_parents(recipe, tiny_autoencoder(), [], TRAIN, VALIDATION) for _ in range(2))
+    spec = RECIPES.reformer(denoising(0.3).but(noise="fixed"))
+    one, other = (start_from_parents(spec, tiny_autoencoder(), [], TRAIN, VALIDATION) for _ in range(2))
     assert torch.equal(one[0].images, other[0].images)
     assert one[0].images.shape == (len(TRAIN), 2, 28, 28)
     assert torch.equal(one[0].images[:, :1], TRAIN.images)
@@ -279,12 +279,12 @@ def test_every_variant_has_its_own_key_and_label():
 
 @pytest.mark.parametrize("defense", VARIANTS, ids=lambda defense: defense.label)
 def test_every_variant_trains(defense):
-    recipe = RECIPES.reformer(defense)
-    model, parents = recipe.untrained(), [parent.untrained() for parent in recipe.parents]
-    train, validation = start_from_parents(recipe, model, parents, TRAIN, VALIDATION)
+    spec = RECIPES.reformer(defense)
+    model, parents = spec.untrained(), [parent.untrained() for parent in spec.parents]
+    train, validation = start_from_parents(spec, model, parents, TRAIN, VALIDATION)
     before = weights(model)
-    config = dataclasses.replace(recipe.config, epochs=1)
-    history = fit(model, recipe.loss, train, validation, config, device=torch.device("cpu"))
+    config = dataclasses.replace(spec.config, epochs=1)
+    history = fit(model, spec.loss, train, validation, config, device=torch.device("cpu"))
     assert history.epochs[0].validation_loss > 0
     assert not equal(weights(model), before)
 
@@ -300,14 +300,14 @@ def test_without_parents_nothing_changes():
 
 
 def test_keys_are_stable_and_plain():
-    assert key(RECIPES.reformer(denoising(0.3))) == key(Recipes(PAPER, 0).reformer(denoising(0.3)))
+    assert key(RECIPES.reformer(denoising(0.3))) == key(TrainingSpecs(PAPER, 0).reformer(denoising(0.3)))
     settings = RECIPES.reformer(stacked(2, 0.4)).settings("abc")
     assert (settings["kind"], settings["name"], settings["data"]) == ("network", "SDAE(2), noise 0.4", "abc")
     assert [parent["name"] for parent in settings["parents"]] == ["DAE, noise 0.4", "DAE, noise 0.4 stage 2"]
 
 
 def with_budget(**changes):
-    return Recipes(dataclasses.replace(PAPER, **changes), 0).reformer(stacked(2, 0.4))
+    return TrainingSpecs(dataclasses.replace(PAPER, **changes), 0).reformer(stacked(2, 0.4))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def with_budget(**changes):
         RECIPES.reformer(stacked(2, 0.3)),
         RECIPES.reformer(stacked(3, 0.4)),
         RECIPES.reformer(denoising(0.4)),
-        Recipes(PAPER, seed=1).reformer(stacked(2, 0.4)),
+        TrainingSpecs(PAPER, seed=1).reformer(stacked(2, 0.4)),
         dataclasses.replace(RECIPES.reformer(stacked(2, 0.4)), loss=DenoisingLoss(0.41)),
         with_budget(stack_epochs=21),
         with_budget(pretraining_epochs=11),
@@ -332,15 +332,15 @@ def test_whatever_the_weights_follow_from_changes_the_key(other):
 
 
 def test_the_data_change_the_key_of_a_network_and_of_its_parents():
-    recipe = RECIPES.reformer(stacked(2, 0.4))
-    one, two = recipe.settings("abc"), recipe.settings("abd")
+    spec = RECIPES.reformer(stacked(2, 0.4))
+    one, two = spec.settings("abc"), spec.settings("abd")
     assert one != two
     assert all(a != b for a, b in zip(one["parents"], two["parents"], strict=True))
 
 
 def test_the_code_changes_the_key(monkeypatch):
     before = key(RECIPES.classifier())
-    monkeypatch.setattr(recipes_module, "TRAINING_CODE", "another")
+    monkeypatch.setattr(trainings_module, "TRAINING_CODE", "another")
     assert key(RECIPES.classifier()) != before
 
 
@@ -351,10 +351,10 @@ def test_what_the_weights_do_not_follow_from_leaves_the_key():
 
 
 def test_every_defence_has_its_own_key():
-    recipes = [RECIPES.classifier(), RECIPES.reformer(VANILLA)]
-    recipes += [RECIPES.reformer(stacked(size, level)) for size in (1, 2, 3) for level in (0.1, 0.2)]
-    recipes += [RECIPES.reformer(contractive(weight)) for weight in (0.0, 1e-5, 1e-4)]
-    assert len({key(recipe) for recipe in recipes}) == len(recipes)
+    specs = [RECIPES.classifier(), RECIPES.reformer(VANILLA)]
+    specs += [RECIPES.reformer(stacked(size, level)) for size in (1, 2, 3) for level in (0.1, 0.2)]
+    specs += [RECIPES.reformer(contractive(weight)) for weight in (0.0, 1e-5, 1e-4)]
+    assert len({key(spec) for spec in specs}) == len(specs)
 
 
 @pytest.mark.parametrize(("one", "other"), [(contractive(0), contractive(0.0)), (denoising(1), denoising(1.0))])
@@ -364,6 +364,6 @@ def test_equal_defences_have_equal_keys(one, other):
 
 
 def test_another_network_with_the_same_name_and_loss_has_another_key():
-    recipe = RECIPES.reformer(VANILLA)
-    wide = dataclasses.replace(recipe, build=ContractiveAutoencoder)
-    assert key(wide) != key(recipe)
+    spec = RECIPES.reformer(VANILLA)
+    wide = dataclasses.replace(spec, build=ContractiveAutoencoder)
+    assert key(wide) != key(spec)

@@ -21,10 +21,10 @@ from magnet_helpers.losses import add_noise
 from magnet_helpers.panels.panels import (
     COLORS,
     WIDGET_VIEW,
+    Caption,
     Exploration,
-    ImageVerdict,
+    ImageRow,
     Panel,
-    Row,
     attack_panel,
     detector_panel,
     explore_attack,
@@ -54,11 +54,11 @@ def five(lab):
     return torch.stack([test.images[int((test.labels == digit).nonzero()[0])] for digit in (0, 2, 4, 6, 8)])
 
 
-def answers(row: Row) -> list[int]:
+def answers(row: ImageRow) -> list[int]:
     return [int(verdict.text.removeprefix("→ ")) for verdict in row.verdicts]
 
 
-def kinds(row: Row) -> list[str]:
+def kinds(row: ImageRow) -> list[str]:
     return [verdict.kind for verdict in row.verdicts]
 
 
@@ -117,11 +117,11 @@ def test_grey_and_white_box_differ(lab):
     assert not torch.equal(grey.images, white.images)
 
 
-@pytest.mark.parametrize("recipe", [DETECTORS[1], DETECTORS[2]])
+@pytest.mark.parametrize("spec", [DETECTORS[1], DETECTORS[2]])
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
-def test_scores_thresholds_and_refusals_are_those_computed_apart(lab, five, recipe, rate):
-    shown = explore_detector(lab, 0.1, rate, recipe, MAGNETS_OWN[0])
-    (detector,) = lab.detectors([recipe])
+def test_scores_thresholds_and_refusals_are_those_computed_apart(lab, five, spec, rate):
+    shown = explore_detector(lab, 0.1, rate, spec, MAGNETS_OWN[0])
+    (detector,) = lab.detectors([spec])
     threshold = choose_threshold(apply_model(detector, lab.data.validation.images), rate)
     attacked = FGSM(0.1).perturb(lab.classifier(), five)
     for name, images in (("clean", five), ("attacked", attacked)):
@@ -166,13 +166,13 @@ def test_wrong_values_are_named(lab, call, message):
 # ---- the picture
 
 
-def shown(images: torch.Tensor, *verdicts: ImageVerdict) -> Exploration:
-    return Exploration("some_name", "two\nlines", {"row": Row(images, verdicts)}, "a note")
+def shown(images: torch.Tensor, *verdicts: Caption) -> Exploration:
+    return Exploration("some_name", "two\nlines", {"row": ImageRow(images, verdicts)}, "a note")
 
 
 def test_the_picture_holds_the_images_pixel_for_pixel():
     images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    picture = shown(images, ImageVerdict("→ 1", "right"), ImageVerdict("→ 2", "right")).picture()
+    picture = shown(images, Caption("→ 1", "right"), Caption("→ 2", "right")).picture()
     tile = (255 * images[1, 0]).round().byte()
     grey = torch.tensor(list(picture.convert("L").tobytes()), dtype=torch.uint8).reshape(picture.height, picture.width)
     left, top = 140 + 84 + 8, 2 * 17 + 8
@@ -181,8 +181,8 @@ def test_the_picture_holds_the_images_pixel_for_pixel():
 
 def test_a_wrong_answer_differs_from_a_right_one_in_more_than_colour():
     images = torch.zeros(1, 1, 28, 28)
-    right, wrong = (shown(images, ImageVerdict("→ 1", kind)).picture() for kind in ("right", "wrong"))
-    assert shown(images, ImageVerdict("→ 1", "right")).rows["row"].summary == "1 of 1 right"
+    right, wrong = (shown(images, Caption("→ 1", kind)).picture() for kind in ("right", "wrong"))
+    assert shown(images, Caption("→ 1", "right")).rows["row"].summary == "1 of 1 right"
     assert right.convert("L").getpixel((140 - 2, 60)) == 255
     assert wrong.getpixel((140 - 2, 60)) == tuple(bytes.fromhex(COLORS["wrong"][1:]))
 
@@ -242,7 +242,7 @@ def test_what_the_menus_offer_is_computed_before_anybody_chooses():
 
     def explore(number: float, first: str, second: str) -> Exploration:
         calls.append((number, first, second))
-        return shown(torch.zeros(1, 1, 28, 28), ImageVerdict(f"{number} {first}{second}", "passed"))
+        return shown(torch.zeros(1, 1, 28, 28), Caption(f"{number} {first}{second}", "passed"))
 
     menus = {name: widgets.Dropdown(options=[("A", "a"), ("B", "b")]) for name in ("first", "second")}
     panel = Panel(explore, {"number": widgets.FloatSlider(value=0.5), **menus})
@@ -255,10 +255,10 @@ def test_what_the_menus_offer_is_computed_before_anybody_chooses():
 def test_an_executed_notebook_keeps_the_picture_and_no_view_of_a_widget_that_is_gone(tmp_path):
     source = """
 import ipywidgets, torch
-from magnet_helpers.panels.panels import Exploration, Panel, Row, ImageVerdict
+from magnet_helpers.panels.panels import Exploration, Panel, ImageRow, Caption
 image = torch.zeros(1, 1, 28, 28)
 slider = ipywidgets.FloatSlider(value=0.5)
-explore = lambda x: Exploration("some_name", str(x), {"row": Row(image, (ImageVerdict(str(x), "passed"),))}, "a note")
+explore = lambda x: Exploration("some_name", str(x), {"row": ImageRow(image, (Caption(str(x), "passed"),))}, "a note")
 Panel(explore, {"x": slider})
 """
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])

@@ -16,7 +16,7 @@ from magnet_helpers.intervals import Accuracy, estimate
 from magnet_helpers.lab.budget import PAPER, SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import Artifact, Store
-from magnet_helpers.magnet import MagNetRecipe
+from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.study import attack_results, attack_tables
 from magnet_helpers.study.attack_results import (
     AttackResults,
@@ -36,7 +36,7 @@ from magnet_helpers.study.result_files import pack_bits, read_rows
 from magnet_helpers.study.threats import ADAPTIVE, ADAPTIVE_SMALLEST, GREY, ITERATED, SMALLEST, WHITE, Threat
 from magnet_helpers.study.trials import Trial, all_trials, run_trial
 
-REFORMED = MagNetRecipe("DAE", denoising(0.4))
+REFORMED = MagNetSpec("DAE", denoising(0.4))
 TINY = dataclasses.replace(
     SMOKE, classifier_images=64, autoencoder_images=64, validation_images=8, test_images=20, classifier_epochs=2
 )

@@ -132,7 +132,7 @@ def test_what_a_task_raises_is_raised_and_what_had_arrived_is_kept(client, tmp_p
     lab = new_lab(tmp_path, dataclasses.replace(SMALL, autoencoder_learning_rate=1e30))
     with pytest.raises(work_training_error(), match="loss is no finite number"):
         make_on_cluster(lab, [lab.cell(denoising(0.4))], client)
-    assert lab.store.load(lab.recipes.classifier().settings(lab.data.fingerprint)) is not None
+    assert lab.store.load(lab.specs.classifier().settings(lab.data.fingerprint)) is not None
 
 
 def work_training_error():

@@ -47,9 +47,9 @@ def small(monkeypatch):
 def test_the_grid_is_the_papers_with_its_budget():
     cells = cells_of_seed(PAPER, 3, ["grid"], 10_000)
     assert [cell.defense for cell in cells] == list(GRID)
-    recipes = trainings(cells)
-    assert len(recipes) == 1 + 1 + 5 * (1 + 3 + 2) + 6
-    assert sum(recipe.config.epochs for recipe in recipes) == 30 + 20 + 5 * (20 + 3 * 10 + 2 * 20) + 6 * 20
+    specs = trainings(cells)
+    assert len(specs) == 1 + 1 + 5 * (1 + 3 + 2) + 6
+    assert sum(spec.config.epochs for spec in specs) == 30 + 20 + 5 * (20 + 3 * 10 + 2 * 20) + 6 * 20
     assert {cell.images for cell in cells} == {10_000}
     assert {cell.classifier.config.seed for cell in cells} == {3}
 

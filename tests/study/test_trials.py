@@ -5,15 +5,15 @@ import dataclasses
 import pytest
 import torch
 
-from magnet_helpers.attacks import FGSM, PGD, CarliniWagner, DetectorAwarePGD, ElasticNet, Together
+from magnet_helpers.attacks import FGSM, PGD, CarliniWagner, DetectorAwarePGD, ElasticNet, Ensemble
 from magnet_helpers.data import load_images
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, ReformedClassifier, denoising
-from magnet_helpers.detectors import DetectorRecipe
+from magnet_helpers.detectors import DetectorSpec
 from magnet_helpers.inference import predict
 from magnet_helpers.lab.budget import BUDGETS, FAST, PAPER, SMOKE
 from magnet_helpers.lab.lab import PAPER_ATTACK, Lab
 from magnet_helpers.lab.store import Store
-from magnet_helpers.magnet import MagNet, MagNetRecipe, Outcome
+from magnet_helpers.magnet import MagNet, MagNetSpec, Outcome
 from magnet_helpers.study import trials as trials_module
 from magnet_helpers.study.grid import ATTACKERS_OWN, MAGNET, MAGNETS_PARTS, UNDER_ATTACK
 from magnet_helpers.study.threats import ADAPTIVE, WITHIN_EPSILON, Threat, all_threats, confident_threats
@@ -22,8 +22,8 @@ from magnet_helpers.study.trials import Trial, TrialReport, all_trials, attack_w
 TINY = dataclasses.replace(
     SMOKE, classifier_images=64, autoencoder_images=64, validation_images=8, test_images=20, classifier_epochs=2
 )
-REFORMED = MagNetRecipe("DAE", denoising(0.4))
-WHOLE = MagNetRecipe("MagNet", MAGNETS_OWN[0], (DetectorRecipe(MAGNETS_OWN[1], p=1),))
+REFORMED = MagNetSpec("DAE", denoising(0.4))
+WHOLE = MagNetSpec("MagNet", MAGNETS_OWN[0], (DetectorSpec(MAGNETS_OWN[1], p=1),))
 N = 8
 pytestmark = pytest.mark.filterwarnings("ignore::magnet_helpers.detectors.UncertainRateWarning")
 
@@ -100,7 +100,7 @@ def test_a_magnet_of_a_recipe(lab):
     assert found.thresholds == by_hand.thresholds
     assert found.judge(images, labels).counts == by_hand.judge(images, labels).counts
     assert lab.magnet(WHOLE) is found, "thresholds are chosen once"
-    bare = lab.magnet(MagNetRecipe("bare", NO_REFORMER))
+    bare = lab.magnet(MagNetSpec("bare", NO_REFORMER))
     assert torch.equal(predict(bare, images), predict(lab.classifier(), images))
     assert lab.magnet(REFORMED).reformed.reformer is lab.reformer(denoising(0.4))
 
@@ -110,7 +110,7 @@ def source(lab, knows, defense):
     classifier = lab.classifier()
     return {
         "classifier": classifier,
-        "own autoencoders": Together(
+        "own autoencoders": Ensemble(
             [classifier, *(ReformedClassifier(lab.reformer(each), classifier) for each in ATTACKERS_OWN)]
         ),
         "reformer": ReformedClassifier(lab.reformer(defense.reformer), classifier),
@@ -172,7 +172,7 @@ def test_what_needs_no_defense_is_made_once_for_all(lab, monkeypatch):
         {"images": N + 1},
         {"threat": Threat("FGSM", FGSM(0.21), "reformer")},
         {"threat": Threat("FGSM", FGSM(0.2), "classifier")},
-        {"defense": MagNetRecipe("DAE", denoising(0.3))},
+        {"defense": MagNetSpec("DAE", denoising(0.3))},
         {"defense": dataclasses.replace(REFORMED, detectors=WHOLE.detectors)},
     ],
     ids=["images", "attack", "knowledge", "reformer", "detectors"],
@@ -184,7 +184,7 @@ def test_everything_that_matters_is_in_the_key(lab, change):
     assert settings(dataclasses.replace(lab, seed=4), trial) != settings(lab, trial)
     longer = dataclasses.replace(lab, budget=dataclasses.replace(TINY, denoising_epochs=9))
     assert settings(longer, trial) != settings(lab, trial), "how the reformer is trained"
-    square = dataclasses.replace(WHOLE, detectors=(DetectorRecipe(MAGNETS_OWN[1], p=2),))
+    square = dataclasses.replace(WHOLE, detectors=(DetectorSpec(MAGNETS_OWN[1], p=2),))
     assert settings(lab, dataclasses.replace(trial, defense=square)) != settings(
         lab, dataclasses.replace(trial, defense=WHOLE)
     )

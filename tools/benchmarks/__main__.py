@@ -15,7 +15,7 @@ from magnet_helpers.lab.parallel import usable_cores
 from magnet_helpers.workspace import workspace
 from tools.benchmarks import attacks, growth, penalty, precision, protocol, training
 
-PARTS = ("training", "penalty", "attacks", "growth", "protocol")
+BENCHMARKS = ("training", "penalty", "attacks", "growth", "protocol")
 
 
 def processor() -> str:
@@ -46,7 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tools.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (default 5)")
     parser.add_argument("--images", type=int, help="training images of a measured epoch (default 1536, on CUDA 12800)")
-    parser.add_argument("--only", choices=(*PARTS, "precision"), nargs="+", default=PARTS, help=f"default: {PARTS}")
+    parser.add_argument(
+        "--only", choices=(*BENCHMARKS, "precision"), nargs="+", default=BENCHMARKS, help="default: all but the last"
+    )
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default), cuda or mps")
     parser.add_argument("--budget", choices=BUDGETS, default=FAST.name, help="of the precision part (default fast)")
     parser.add_argument("--full", action="store_true", help="really run the paper's protocol: hours on a CPU")

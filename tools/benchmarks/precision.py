@@ -22,7 +22,7 @@ from magnet_helpers.files import write_json
 from magnet_helpers.lab.budget import get_budget
 from magnet_helpers.lab.lab import PAPER_ATTACK
 from magnet_helpers.lab.parallel import for_each, usable_cores
-from magnet_helpers.lab.trainings import Recipe, with_parents
+from magnet_helpers.lab.trainings import TrainingSpec, with_parents
 from magnet_helpers.study.published import SETTINGS
 from magnet_helpers.workspace import workspace
 
@@ -47,12 +47,12 @@ class Task:
         return folder / f"{self.budget}-{self.device.type}-{self.precision}-seed-{self.seed}.json"
 
 
-def with_precision(recipe: Recipe, precision: Precision) -> Recipe:
-    """Return the recipe, and those it starts from, in that precision."""
+def with_precision(spec: TrainingSpec, precision: Precision) -> TrainingSpec:
+    """Return the spec, and those it starts from, in that precision."""
     return dataclasses.replace(
-        recipe,
-        config=dataclasses.replace(recipe.config, precision=precision),
-        parents=tuple(with_precision(parent, precision) for parent in recipe.parents),
+        spec,
+        config=dataclasses.replace(spec.config, precision=precision),
+        parents=tuple(with_precision(parent, precision) for parent in spec.parents),
     )
 
 
@@ -61,13 +61,13 @@ def carry_out(task: Task) -> None:
     lab = Lab(
         get_budget(task.budget), load_images(os.environ.get("MAGNET_DATASET") or "auto"), task.seed, device=task.device
     )
-    classifier, _ = lab.network(with_precision(lab.recipes.classifier(), task.precision))
+    classifier, _ = lab.network(with_precision(lab.specs.classifier(), task.precision))
     counts = {}
     for defense in DEFENSES:
         reformer = None
         if defense != NO_REFORMER:
-            for recipe in with_parents([with_precision(lab.recipes.reformer(defense), task.precision)]):
-                reformer, _ = lab.network(recipe)
+            for spec in with_parents([with_precision(lab.specs.reformer(defense), task.precision)]):
+                reformer, _ = lab.network(spec)
         facts = evaluate_defense(classifier, reformer, lab.test, PAPER_ATTACK).facts()
         counts[defense.label] = {setting: facts[setting] for setting in SETTINGS}
     write_json(task.path, {"dataset": lab.data.title, "counts": counts})

@@ -12,7 +12,7 @@ import torch
 from magnet_helpers.defenses import NO_REFORMER
 from magnet_helpers.lab.budget import PAPER
 from magnet_helpers.lab.lab import Lab
-from magnet_helpers.lab.trainings import Recipe, Recipes, with_parents
+from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs, with_parents
 from magnet_helpers.losses import ClassificationLoss, ContractiveLoss
 from magnet_helpers.models import ContractiveAutoencoder, StackedAutoencoder
 from magnet_helpers.study.grid import GRID
@@ -20,21 +20,21 @@ from magnet_helpers.study.grid import GRID
 TRAINING_IMAGES, TEST_IMAGES = 55_000, 10_000
 
 
-def trainings() -> list[Recipe]:
+def trainings() -> list[TrainingSpec]:
     """Return every training of the protocol, each once."""
-    recipes = Recipes(PAPER, 0)
-    return with_parents([recipes.classifier(), *(recipes.reformer(each) for each in GRID if each != NO_REFORMER)])
+    specs = TrainingSpecs(PAPER, 0)
+    return with_parents([specs.classifier(), *(specs.reformer(each) for each in GRID if each != NO_REFORMER)])
 
 
-def case_of(recipe: Recipe) -> tuple[str, float]:
-    """Return which measured training a recipe is like, and how many times its work per image it is."""
-    model = recipe.untrained()
-    if isinstance(recipe.loss, ClassificationLoss):
+def case_of(spec: TrainingSpec) -> tuple[str, float]:
+    """Return which measured training a spec is like, and how many times its work per image it is."""
+    model = spec.untrained()
+    if isinstance(spec.loss, ClassificationLoss):
         return "classifier", 1.0
     if isinstance(model, StackedAutoencoder):
         return "stack of 3", len(model.stages) / 3
     if isinstance(model, ContractiveAutoencoder):
-        penalised = isinstance(recipe.loss, ContractiveLoss) and recipe.loss.penalty_weight > 0
+        penalised = isinstance(spec.loss, ContractiveLoss) and spec.loss.penalty_weight > 0
         return ("contractive, λ = 0.001" if penalised else "contractive, λ = 0"), 1.0
     return "autoencoder", 1.0
 
@@ -47,9 +47,9 @@ def project(images_per_second: Mapping[str, float], attacked_per_second: float) 
         attacked_per_second: white-box FGSM, one process.
     """
     minutes = dict.fromkeys(images_per_second, 0.0)
-    for recipe in trainings():
-        case, work = case_of(recipe)
-        minutes[case] += recipe.config.epochs * TRAINING_IMAGES * work / images_per_second[case] / 60
+    for spec in trainings():
+        case, work = case_of(spec)
+        minutes[case] += spec.config.epochs * TRAINING_IMAGES * work / images_per_second[case] / 60
     # An attack goes forth and back once; each of the three accuracies goes forth once more, a third of that.
     minutes["evaluation"] = len(GRID) * 2 * TEST_IMAGES / attacked_per_second / 60
     return {**minutes, "all": sum(minutes.values())}

@@ -17,7 +17,7 @@ from magnet_helpers import (
     stacked,
 )
 from magnet_helpers.lab.budget import SMOKE
-from magnet_helpers.lab.trainings import Recipes, with_parents
+from magnet_helpers.lab.trainings import TrainingSpecs, with_parents
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss
 from tools.benchmarks import attacks, growth, penalty, precision, protocol, textbook
 from tools.benchmarks.memory import CPU, forget_peak, peak_megabytes
@@ -123,11 +123,11 @@ def test_precisions_agree_if_they_differ_by_no_more_than_the_seeds():
 
 
 def test_every_training_of_a_stack_is_in_the_wanted_precision():
-    recipes = Recipes(SMOKE, 0)
-    recipe = precision.with_precision(recipes.reformer(stacked(3, 0.4)), "bfloat16")
-    assert [each.config.precision for each in with_parents([recipe])] == ["bfloat16"] * 4
-    assert not {each.key for each in with_parents([recipe])} & {
-        each.key for each in with_parents([recipes.reformer(stacked(3, 0.4))])
+    specs = TrainingSpecs(SMOKE, 0)
+    spec = precision.with_precision(specs.reformer(stacked(3, 0.4)), "bfloat16")
+    assert [each.config.precision for each in with_parents([spec])] == ["bfloat16"] * 4
+    assert not {each.key for each in with_parents([spec])} & {
+        each.key for each in with_parents([specs.reformer(stacked(3, 0.4))])
     }
 
 

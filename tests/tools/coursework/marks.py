@@ -12,7 +12,7 @@ from pathlib import Path
 import jupytext
 from nbformat import NotebookNode
 
-from magnet_helpers.checks import Verdict
+from magnet_helpers.checks import Feedback
 from tools.coursework.assignments import Assignment, part_of, runs_when_graded, task_of
 from tools.coursework.students import student_copy
 
@@ -72,7 +72,7 @@ class Outcome:
 
     passed: dict[str, bool]
     reasons: dict[str, str]
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, Feedback]
 
 
 def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, untouched: bool = False) -> Outcome:
@@ -103,6 +103,6 @@ def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, unto
             raise
         if part == "tests":
             passed[task_of(cell)] = True
-        elif isinstance(value, Verdict):
+        elif isinstance(value, Feedback):
             verdicts[task] = value
     return Outcome(passed, reasons, verdicts)

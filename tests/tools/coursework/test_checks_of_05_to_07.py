@@ -13,7 +13,7 @@ from magnet_helpers.checks import check_ledger_rule, check_relu_layer_penalty, c
 from magnet_helpers.checks import lesson_05_contractive_autoencoder as contraction
 from magnet_helpers.checks import lesson_06_attacks as gradient_attacks
 from magnet_helpers.checks import lesson_07_comparison as comparisons
-from magnet_helpers.checks.verdict import Verdict
+from magnet_helpers.checks.feedback import Feedback
 from tools.coursework.assignments import part_of, read_assignment, task_of
 
 MODULES = {
@@ -111,13 +111,13 @@ def cells_of(name: str) -> list[tuple[str, str, str]]:
     return cells
 
 
-def verdict_of(answer: Answer) -> Verdict:
+def verdict_of(answer: Answer) -> Feedback:
     """Return what the check says to one answer, the other tasks solved."""
     namespace: dict[str, object] = {"__name__": "__main__"}
     for part, task, source in cells_of(answer.assignment):
         if part == "check" and task == answer.task:
             verdict = run_cell(source, namespace)
-            assert isinstance(verdict, Verdict)
+            assert isinstance(verdict, Feedback)
             return verdict
         if part not in ("check", "tests"):
             run_cell(answer.code if (part, task) == ("solution", answer.task) else source, namespace)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from marks import SOURCES, answers_of, grade
 
-from magnet_helpers.attacks import StraightThrough
+from magnet_helpers.attacks import BPDA
 from magnet_helpers.checks import check_jensen_shannon, check_straight_through
 from magnet_helpers.checks import lesson_08_magnet_detectors as detection
 from magnet_helpers.checks import lesson_09_breaking_magnet as adaptive_attacks
@@ -87,7 +87,7 @@ def no_gradient(function, images):
 RIGHT_DETOURS = {
     "the difference detached": lambda function, images: images + (function(images) - images).detach(),
     "an autograd function": lambda function, images: Own.apply(images, function),
-    "the helper": lambda function, images: StraightThrough(function)(images),
+    "the helper": lambda function, images: BPDA(function)(images),
     "0 with a gradient": lambda function, images: function(images).detach() + images - images.detach(),
 }
 WRONG_DETOURS = {

@@ -100,7 +100,7 @@ def test_what_is_there_is_not_run_again_and_what_changed_is(root, capsys):
 
 def test_a_lesson_is_run_again_when_any_module_that_it_may_call_changed():
     modules = lesson_modules()
-    assert {"lab", "attacks", "attacks.gradient", "checks.verdict"} <= set(modules)
+    assert {"lab", "attacks", "attacks.gradient", "checks.feedback"} <= set(modules)
     assert not [name for name in modules if "__" in name or name.startswith("coursework")]
     assert len(code_version(*modules)) == 16
 

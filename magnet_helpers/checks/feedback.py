@@ -18,7 +18,7 @@ FACTORS = (2.0, 3.0, 10.0, 28.0, 100.0, 784.0)  # of two, of a batch, percent, t
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Feedback:
     """What a check found.
 
     Attributes:
@@ -36,9 +36,9 @@ class Verdict:
         return f"{'✓ right' if self.right else '✗ not yet'}: {self.message}"
 
 
-def off(message: str) -> Verdict:
+def off(message: str) -> Feedback:
     """Return the verdict that something is off."""
-    return Verdict(False, message)
+    return Feedback(False, message)
 
 
 class CannotReadError(ValueError):
@@ -80,7 +80,7 @@ def is_near(answer: Numbers, right: Numbers, tolerance: float) -> bool:
 
 def compare(
     answer: object, right: object, *, mistakes: Mapping[str, object] | None = None, tolerance: float = 1e-4
-) -> Verdict:
+) -> Feedback:
     """Return whether an answer equals the right values and, if not, what is off.
 
     Args:
@@ -103,7 +103,7 @@ def compare(
     if not np.isfinite(numbers).all():
         return off("some values are infinite or not a number (nan)")
     if is_near(numbers, expected, tolerance):
-        return Verdict(True, "all values agree")
+        return Feedback(True, "all values agree")
     if is_near(-numbers, expected, tolerance):
         return off("the size is right, the sign is not")
     for factor in FACTORS:
@@ -141,7 +141,7 @@ def check(
     *,
     success: str,
     tolerance: float = 1e-4,
-) -> Verdict:
+) -> Feedback:
     """Return the first verdict that something is off, or that all cases are right.
 
     Args:
@@ -153,16 +153,16 @@ def check(
     for arguments, right, mistakes in cases:
         answer = attempt(function, *arguments)
         verdict = (
-            answer if isinstance(answer, Verdict) else compare(answer, right, mistakes=mistakes, tolerance=tolerance)
+            answer if isinstance(answer, Feedback) else compare(answer, right, mistakes=mistakes, tolerance=tolerance)
         )
         if not verdict:
             return verdict
-    return Verdict(True, success)
+    return Feedback(True, success)
 
 
 def check_gradient(
     function: Callable[..., object], arguments: tuple[Tensor, ...], right: Tensor, *, success: str
-) -> Verdict:
+) -> Feedback:
     """Return whether the gradient of what a function returns, summed, reaches its first argument as it should.
 
     Args:
@@ -173,7 +173,7 @@ def check_gradient(
     """
     first = arguments[0].clone().requires_grad_()
     answer = attempt(function, first, *arguments[1:])
-    if isinstance(answer, Verdict):
+    if isinstance(answer, Feedback):
         return answer
     if not isinstance(answer, Tensor) or not answer.requires_grad:
         return off("the value is right, but no gradient comes through: was it detached, or turned into a plain number?")
@@ -181,4 +181,4 @@ def check_gradient(
     if gradient is None:
         return off("the value is right, but no gradient comes through to the first argument")
     verdict = compare(gradient, right)
-    return Verdict(True, success) if verdict else off(f"the value is right, its gradient is not: {verdict.message}")
+    return Feedback(True, success) if verdict else off(f"the value is right, its gradient is not: {verdict.message}")
