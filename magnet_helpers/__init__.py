@@ -28,7 +28,7 @@ from magnet_helpers.jacobian import jacobian_frobenius_squared, sigmoid_layer_fr
 from magnet_helpers.seeds import initial_weights_from, new_generator
 from magnet_helpers.training import History, TrainingConfig, fit
 from magnet_helpers.inference import apply_model, is_constant, predict
-from magnet_helpers.attacks import FGSM, PGD
+from magnet_helpers.attacks import FGSM, PGD, Knowledge, Threat
 from magnet_helpers.defenses import (
     MAGNETS_OWN,
     NO_REFORMER,
@@ -99,7 +99,7 @@ from magnet_helpers.checks import (
     check_average_gradient,
     check_detector_aware_gain,
 )
-from magnet_helpers.study.threats import all_threats, confident_threats
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, WHITE_BOX, all_threats, confident_threats
 
 if TYPE_CHECKING:
     from magnet_helpers.plotting import (
@@ -125,18 +125,13 @@ if TYPE_CHECKING:
         noise_panel,
     )
     from magnet_helpers.plotting.diagrams import plot_manifold, plot_workflow
-    from magnet_helpers.study.tables import comparison_frame, show_table, write_comparison
-    from magnet_helpers.study.attack_results import attack_study, load_attack_results, run_attacks
-    from magnet_helpers.study.attack_tables import threat_frame
-    from magnet_helpers.study.ledger import Results, ledger_entries
-    from magnet_helpers.study.summary import (
-        crossed_frame,
-        ledger_frame,
-        load_results,
-        penalty_frame,
-        results_frame,
-        variant_frame,
-    )
+    from magnet_helpers.study.differences import crossed_frame, ledger_frame, penalty_frame, variant_frame
+    from magnet_helpers.study.ledger import ledger_entries
+    from magnet_helpers.study.plan import attack_study
+    from magnet_helpers.study.reports import comparison_frame, show_table, write_comparison
+    from magnet_helpers.study.results import Results, load_attack_results, load_results
+    from magnet_helpers.study.run import run_attacks
+    from magnet_helpers.study.tables import accuracy_frame
 
 __all__ = [
     "start_lesson",
@@ -173,6 +168,8 @@ __all__ = [
     "predict",
     "FGSM",
     "PGD",
+    "Knowledge",
+    "Threat",
     "MAGNETS_OWN",
     "NO_REFORMER",
     "VANILLA",
@@ -206,6 +203,9 @@ __all__ = [
     "VARIANTS",
     "paper_number",
     "check_up",
+    "CLEAN",
+    "GREY_BOX",
+    "WHITE_BOX",
     "all_threats",
     "confident_threats",
     "Feedback",
@@ -271,7 +271,7 @@ __all__ = [
     "load_attack_results",
     "run_attacks",
     "attack_study",
-    "threat_frame",
+    "accuracy_frame",
     "Estimate",
     "difference",
     "estimate",
@@ -281,14 +281,13 @@ __all__ = [
     "ledger_frame",
     "load_results",
     "penalty_frame",
-    "results_frame",
     "variant_frame",
 ]
 
 _LATER = (
     "plotting",
     "panels.panels",
-    *(f"study.{part}" for part in ("tables", "attack_results", "attack_tables", "ledger", "summary")),
+    *(f"study.{part}" for part in ("differences", "ledger", "plan", "reports", "results", "run", "tables")),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.attacks import GradientAttack
+from magnet_helpers.attacks import GradientAttack, Knowledge
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.inference import apply_model, is_constant, predict
@@ -16,15 +16,17 @@ from magnet_helpers.intervals import Accuracy
 CHANCE = 0.1
 
 
+MEASURED = (Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER)  # clean, grey box and white box
+
+
 @dataclass(frozen=True)
 class DefenseReport:
-    """Every answer of one defence in the three settings.
+    """Every answer of one defence to clean images, and to those of attackers who know the classifier or the reformer.
 
     Attributes:
         labels: the right answers, shape (N,).
-        clean: predicted labels of the clean images, shape (N,).
-        grey_box: predicted labels when the attacker knew the classifier only, shape (N,).
-        white_box: predicted labels when the attacker knew the reformer too, shape (N,).
+        answers: predicted labels, shape (N,), for each knowledge of `MEASURED`: of the clean images, of the grey box's,
+            of the white box's.
         unchanged: images that the white-box attack could not change at all (its gradient was zero).
         collapsed: whether the reformer's output is constant.
         has_reformer: False for the undefended classifier, whose grey box and white box are one and the same.
@@ -32,40 +34,36 @@ class DefenseReport:
     """
 
     labels: Tensor
-    clean: Tensor
-    grey_box: Tensor
-    white_box: Tensor
+    answers: Mapping[Knowledge, Tensor]
     unchanged: int
     collapsed: bool
     has_reformer: bool
     attack: str
 
-    def accuracy(self, setting: str) -> Accuracy:
-        """Return the accuracy in `"clean"`, `"grey_box"` or `"white_box"`."""
-        answers: Tensor = {
-            "clean": self.clean,
-            "grey_box": self.grey_box,
-            "white_box": self.white_box,
-        }[setting]
-        return Accuracy(int((answers == self.labels).sum()), len(self.labels))
+    def right(self, knows: Knowledge) -> Tensor:
+        """Return which answers are right, booleans (N,), when the attackers know this (nothing: nobody attacks)."""
+        return self.answers[Knowledge(knows)] == self.labels
 
-    def answers(self) -> dict[str, Tensor]:
+    def accuracy(self, knows: Knowledge) -> Accuracy:
+        """Return the accuracy that is left to attackers who know this (nothing: of the clean images)."""
+        return Accuracy(int(self.right(knows).sum()), len(self.labels))
+
+    def tensors(self) -> dict[str, Tensor]:
         """Return the tensors of this report by name, for storage."""
-        return {name: getattr(self, name) for name in _ANSWERS}
+        return {"labels": self.labels, **{str(knows): self.answers[knows] for knows in MEASURED}}
 
     def facts(self) -> dict[str, Any]:
         """Return everything else in this report by name, and its counts, for storage."""
         facts = {name: getattr(self, name) for name in _FACTS}
-        counts = {name: asdict(self.accuracy(name)) for name in _ANSWERS if name != "labels"}
-        return {**facts, **counts}
+        return {**facts, "accuracy": {str(knows): asdict(self.accuracy(knows)) for knows in MEASURED}}
 
     @classmethod
-    def restore(cls, answers: Mapping[str, Tensor], facts: Mapping[str, Any]) -> "DefenseReport":
-        """Return the report whose `answers()` and `facts()` these are."""
-        return cls(**{**{name: answers[name] for name in _ANSWERS}, **{name: facts[name] for name in _FACTS}})
+    def restore(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> "DefenseReport":
+        """Return the report whose `tensors()` and `facts()` these are."""
+        answers = {knows: tensors[knows] for knows in MEASURED}
+        return cls(tensors["labels"], answers, **{name: facts[name] for name in _FACTS})
 
 
-_ANSWERS = ("labels", "clean", "grey_box", "white_box")
 _FACTS = ("unchanged", "collapsed", "has_reformer", "attack")
 
 
@@ -108,9 +106,7 @@ def evaluate_defense(
         answers = predict(classifier, grey_box_images)
         return DefenseReport(
             labels=test.labels,
-            clean=predict(classifier, test.images),
-            grey_box=answers,
-            white_box=answers,
+            answers=dict(zip(MEASURED, (predict(classifier, test.images), answers, answers), strict=True)),
             unchanged=_count_unchanged(grey_box_images, test.images),
             collapsed=False,
             has_reformer=False,
@@ -120,11 +116,10 @@ def evaluate_defense(
     reformed = apply_model(reformer, test.images)
     clean = predict(classifier, reformed)
     white_box_images = attack.perturb(defended, test.images, test.labels, predicted=clean)
+    attacked = [predict(defended, images) for images in (grey_box_images, white_box_images)]
     return DefenseReport(
         labels=test.labels,
-        clean=clean,
-        grey_box=predict(defended, grey_box_images),
-        white_box=predict(defended, white_box_images),
+        answers=dict(zip(MEASURED, (clean, *attacked), strict=True)),
         unchanged=_count_unchanged(white_box_images, test.images),
         collapsed=len(test) > 1 and is_constant(reformed, test.images),
         has_reformer=True,
@@ -142,11 +137,10 @@ def suspicions(report: DefenseReport) -> list[str]:
 
     The checks follow the checklist of Carlini et al. 2019, "On evaluating adversarial robustness".
     """
-    clean, grey, white = (report.accuracy(name) for name in ("clean", "grey_box", "white_box"))
+    clean, grey, white = (report.accuracy(knows) for knows in MEASURED)
     found = []
     if white.correct > grey.correct:
-        right_in_white = report.white_box == report.labels
-        right_in_grey = report.grey_box == report.labels
+        right_in_grey, right_in_white = report.right(Knowledge.CLASSIFIER), report.right(Knowledge.REFORMER)
         replayed = int((right_in_white & ~right_in_grey).sum())
         found.append(
             f"white box ({100 * white.value:.1f} %) is above grey box ({100 * grey.value:.1f} %): {replayed} images "

@@ -1,6 +1,7 @@
 """The attacks of the course: one interface, settings as values, a library's code wherever there is one.
 
 - `base`: what they have in common
+- `threat`: who attacks, with what knowledge
 - `gradient`: bounded attacks that follow the gradient (FGSM, I-FGSM, MI-FGSM, PGD)
 - `minimal_norm`: attacks that look for the smallest change (C&W, EAD, DDN, JSMA)
 - `black_box`: attacks that only ask the model (SPSA, ZOO, Square, HopSkipJump), or not even that (noise)
@@ -21,6 +22,7 @@ from magnet_helpers.attacks.black_box import SPSA, ZOO, HopSkipJump, RandomNoise
 from magnet_helpers.attacks.ensemble import Ensemble, ExpectationOverTransformation
 from magnet_helpers.attacks.gradient import FGSM, IFGSM, MIFGSM, PGD, PGDL2, GradientAttack
 from magnet_helpers.attacks.minimal_norm import DDN, JSMA, CarliniWagner, ElasticNet, MinimalNormAttack
+from magnet_helpers.attacks.threat import Knowledge, Threat
 
 __all__ = [
     "BPDA",
@@ -43,9 +45,11 @@ __all__ = [
     "ExpectationOverTransformation",
     "GradientAttack",
     "HopSkipJump",
+    "Knowledge",
     "MinimalNormAttack",
     "RandomNoise",
     "RejectedAsClass",
     "Square",
+    "Threat",
     "Transferred",
 ]

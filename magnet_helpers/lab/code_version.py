@@ -3,7 +3,10 @@
 import ast
 import hashlib
 import importlib.util
+from functools import cache
 from pathlib import Path
+
+import magnet_helpers
 
 
 def code_version(*modules: str) -> str:
@@ -19,3 +22,11 @@ def code_version(*modules: str) -> str:
                 node.body = node.body[1:] or [ast.Pass()]
         digest.update(ast.unparse(tree).encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def package_version() -> str:
+    """Return the hash of every module of this package."""
+    root = Path(magnet_helpers.__file__).parent
+    names = {".".join(path.relative_to(root).with_suffix("").parts) for path in root.rglob("*.py")}
+    return code_version(*sorted(name for name in names if "__" not in name))

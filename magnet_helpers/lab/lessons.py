@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from magnet_helpers.lab.hosts import gpu_hint
 from magnet_helpers.lab.lab import Lab
-from magnet_helpers.lab.parallel import usable_cores
+from magnet_helpers.lab.scheduler import usable_cores
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,29 @@
 """How each network of the course is trained: its loss, images, epochs, seed, and the networks it starts from.
 
-A spec is data. `lab` carries it out, or loads what came of it.
+A spec is a task: data, and one call that carries it out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.data import LabeledImages, PairedImages
-from magnet_helpers.defenses import Defense, denoising
+from magnet_helpers.data import ImageData, LabeledImages, PairedImages
+from magnet_helpers.defenses import NO_REFORMER, Defense, denoising
+from magnet_helpers.device import place, precision_on
 from magnet_helpers.inference import apply_model
 from magnet_helpers.lab.budget import Budget
 from magnet_helpers.lab.code_version import code_version
+from magnet_helpers.lab.store import Artifact
+from magnet_helpers.lab.tasks import Inputs, Task, provenance
 from magnet_helpers.losses import ClassificationLoss, FixedNoiseLoss, Loss, add_noise
+from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier, StackedAutoencoder
 from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator
-from magnet_helpers.training import TrainingConfig
+from magnet_helpers.training import Checkpoint, TrainingConfig, fit
 
 TRAINING_CODE = code_version(
     *("data.images", "data.loading", "data.mnist_files"),
@@ -32,7 +37,7 @@ COST = {ConvAutoencoder: 1.0, ConvClassifier: 1.7, ContractiveAutoencoder: 3.0}
 
 
 @dataclass(frozen=True)
-class TrainingSpec:
+class TrainingSpec(Task):
     """One network to be trained: everything that its weights follow from, but for the data.
 
     Attributes:
@@ -56,8 +61,14 @@ class TrainingSpec:
     parents: tuple["TrainingSpec", ...] = ()
     stage_noise_std: float = 0.0
     start: str = "ours"
+    plural: ClassVar[str] = "trainings"
 
-    def settings(self, data_fingerprint: str) -> dict[str, object]:
+    @property
+    def needs(self) -> tuple["TrainingSpec", ...]:
+        """The networks that it starts from."""
+        return self.parents
+
+    def settings(self, fingerprint: str) -> dict[str, object]:
         """Return what the key of the trained network is made from."""
         return {
             "kind": "network",
@@ -67,17 +78,12 @@ class TrainingSpec:
             "images": self.images,
             "validation_images": self.validation_images,
             "config": repr(self.config),
-            "parents": [parent.settings(data_fingerprint) for parent in self.parents],
+            "parents": [parent.settings(fingerprint) for parent in self.parents],
             "stage_noise_std": self.stage_noise_std,
             "start": self.start,
-            "data": data_fingerprint,
+            "data": fingerprint,
             "code": TRAINING_CODE,
         }
-
-    @cached_property
-    def key(self) -> str:
-        """Equal for specs that give the same network from the same data."""
-        return repr(self.settings(""))
 
     @cached_property
     def work(self) -> float:
@@ -95,6 +101,38 @@ class TrainingSpec:
         """Return the network with its initial weights, which the seed alone decides."""
         with initial_weights_from(self.config.seed):
             return self.build()
+
+    def restored(self, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
+        """Return the network with trained weights, ready to be used."""
+        model = self.untrained()
+        model.load_state_dict(weights)
+        return place(model, device).eval()
+
+    def run(
+        self, inputs: Inputs, data: ImageData, device: torch.device, checkpoint: Checkpoint | None = None
+    ) -> Artifact:
+        """Train the network and return its weights and the record of its training."""
+        model = self.untrained()
+        parents = [parent.restored(inputs[parent.key].tensors, device) for parent in self.parents]
+        train, validation = start_from_parents(
+            self,
+            model,
+            parents,
+            _at_most(self.images, data.train),
+            _at_most(self.validation_images, data.validation),
+        )
+        history = fit(
+            model, self.loss, train, validation, self.config, device=device, checkpoint=checkpoint, label=self.name
+        )
+        precision = precision_on(device, self.config.precision)
+        record = {**asdict(history), "images": len(train), "precision": precision, **provenance(device)}
+        return Artifact(dict(model.state_dict()), record)
+
+    def announcement(self, made: Artifact) -> str:
+        """Say how long the training was."""
+        epochs = made.record["epochs"]
+        size = f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} of {made.record['images']:,} images"
+        return f"trained {self.name}: {size}, {sum(epoch['seconds'] for epoch in epochs):.0f} s"
 
 
 @dataclass(frozen=True)
@@ -173,6 +211,12 @@ class TrainingSpecs:
             stages = (*stages, replace(stage, stage_noise_std=noise_std if part and on_noisy else 0.0))
         return stages
 
+    def networks(self, magnet: MagNetSpec) -> tuple[TrainingSpec, ...]:
+        """Return how each network of a MagNet is trained: the classifier, then each autoencoder once."""
+        wanted = (magnet.reformer, *(detector.defense for detector in magnet.detectors))
+        autoencoders = dict.fromkeys(defense for defense in wanted if defense != NO_REFORMER)
+        return (self.classifier(), *(self.reformer(defense) for defense in autoencoders))
+
     def reformer(self, defense: Defense) -> TrainingSpec:
         """Return how the reformer of a defence is trained."""
         epochs_by_family = {
@@ -190,30 +234,6 @@ class TrainingSpecs:
             part="joint training" if is_stack else "",
             parents=self.stages(defense) if is_stack else (),
         )
-
-
-def with_parents(specs: Iterable[TrainingSpec]) -> list[TrainingSpec]:
-    """Return the specs and all that they start from, each once, parents first."""
-    found: dict[str, TrainingSpec] = {}
-    for spec in specs:
-        for each in (*with_parents(spec.parents), spec):
-            found.setdefault(each.key, each)
-    return list(found.values())
-
-
-def longest_first(specs: Sequence[TrainingSpec]) -> list[TrainingSpec]:
-    """Return the specs in the order in which several workers should take them.
-
-    First comes what the longest chain of trainings waits for (the upward rank of Topcuoglu et al. 2002), so parents
-    come before what starts from them.
-    """
-    work = {spec.key: spec.work for spec in specs}
-    ranks = dict(work)
-    for spec in reversed(with_parents(specs)):  # children before parents
-        for parent in spec.parents:
-            if spec.key in ranks and parent.key in ranks:
-                ranks[parent.key] = max(ranks[parent.key], work[parent.key] + ranks[spec.key])
-    return sorted(specs, key=lambda spec: -ranks[spec.key])
 
 
 def start_from_parents(
@@ -248,3 +268,7 @@ def _noisy(spec: TrainingSpec, noise_std: float, images: LabeledImages, purpose:
     """Return noisy images, the same in every run."""
     generator = new_generator(spec.config.seed, f"{purpose} of {len(images)} images")
     return add_noise(images.images, noise_std, generator)
+
+
+def _at_most(wanted: int | None, images: LabeledImages) -> LabeledImages:
+    return images.first(None if wanted is None else min(wanted, len(images)))

@@ -74,5 +74,3 @@ MAGNETS_PARTS: tuple[MagNetSpec, ...] = (
     MagNetSpec("reformer and detectors", MAGNETS_OWN[0], DETECTORS[:2]),
     MAGNET,
 )
-# What an attacker trains for himself who knows how the defence is made, but not its weights.
-ATTACKERS_OWN: tuple[Defense, ...] = (denoising(0.2), denoising(0.3))

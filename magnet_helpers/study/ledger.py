@@ -5,135 +5,18 @@ A claim is a difference of two accuracies (or a count of collapses) and a thresh
 lies elsewhere, and is *undecided* otherwise. One seed is never enough for a verdict.
 """
 
-import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
+from magnet_helpers.attacks import Knowledge, Threat
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
-from magnet_helpers.intervals import Estimate, difference, estimate, share
-from magnet_helpers.lab.budget import get_budget
-from magnet_helpers.lab.lab import PAPER_ATTACK
-from magnet_helpers.study.published import Setting, paper_number
-from magnet_helpers.study.reproduce import STRONG_ATTACK, TRUE_LABELS_ATTACK, Row
-from magnet_helpers.study.result_files import check_one_kind, note_of, unpack_bits
+from magnet_helpers.intervals import Estimate, share
+from magnet_helpers.study.published import paper_number
+from magnet_helpers.study.results import Results
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, STRONG_ATTACK, WHITE_BOX
 
 Verdict = Literal["holds", "does not hold", "undecided"]
-Key = tuple[Defense, Setting, str]
-FGSM_SETTINGS, PGD_SETTINGS, TRUE_LABELS_SETTINGS = map(repr, (PAPER_ATTACK, STRONG_ATTACK, TRUE_LABELS_ATTACK))
-
-
-class Results:
-    """Rows of one results file, asked by defence, setting, attack and the classifier's length of training.
-
-    Args:
-        rows: as `result_files.read_rows` returns them; of one dataset and one budget.
-
-    Raises:
-        ValueError: if the rows are of several datasets or budgets: numbers of different budgets are never mixed.
-    """
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.rows = list(rows)
-        check_one_kind(self.rows)
-        self.epochs = get_budget(self.rows[0].budget).classifier_epochs if self.rows else 0
-
-    @property
-    def seeds(self) -> list[int]:
-        """Every seed of a reformer or classifier."""
-        return sorted({seed for row in self.rows for seed in (row.classifier_seed, row.reformer_seed)})
-
-    @property
-    def note(self) -> str:
-        """Dataset, budget, seeds and number of images: they stand with every number."""
-        return note_of(self.rows, self.seeds)
-
-    def under(self, attack: str) -> "Results":
-        """Return the rows of one attack, so that `note` names their images alone."""
-        return Results(row for row in self.rows if row.attack == attack)
-
-    def find(
-        self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None
-    ) -> dict[int, Row]:
-        """Return the rows of a cell by seed, reformer and classifier of the same seed; empty if it was not measured.
-
-        Args:
-            defense: which defence.
-            setting: clean, grey or white box.
-            attack: the attack with its settings.
-            epochs: of the classifier's training; default: the budget's.
-        """
-        wanted = (defense.label, setting, attack, self.epochs if epochs is None else epochs)
-        return {
-            row.reformer_seed: row
-            for row in self.rows
-            if (row.defence, row.setting, row.attack, row.classifier_epochs) == wanted
-            and row.classifier_seed == row.reformer_seed
-        }
-
-    def right(self, key: Key, seeds: Sequence[int], epochs: int | None = None) -> Tensor:
-        """Return which answers were right, booleans (S, N), for these seeds."""
-        found = self.find(*key, epochs)
-        return torch.stack([unpack_bits(found[seed].right, found[seed].n) for seed in seeds])
-
-    def accuracy(
-        self, defense: Defense, setting: Setting, attack: str = FGSM_SETTINGS, epochs: int | None = None
-    ) -> Estimate | None:
-        """Return the mean accuracy over all seeds; None if the cell was not measured."""
-        seeds = sorted(self.find(defense, setting, attack, epochs))
-        return estimate(self.right((defense, setting, attack), seeds, epochs)) if seeds else None
-
-    def gain(self, first: Key, second: Key) -> Estimate | None:
-        """Return by how much the second is more accurate than the first, paired; None if they share no seed."""
-        seeds = sorted(set(self.find(*first)) & set(self.find(*second)))
-        return difference(self.right(first, seeds), self.right(second, seeds)) if seeds else None
-
-    def jacobian(self, defense: Defense, setting: Setting = "clean") -> dict[int, float]:
-        """Return the measured ‖J‖²_F of a contractive autoencoder by seed, of the seeds that have this setting."""
-        found = self.find(defense, setting)
-        return {seed: row.jacobian for seed, row in found.items() if row.jacobian is not None}
-
-    def gain_at_equal_jacobian(self, defense: Defense, curve: Sequence[Defense], setting: Setting) -> Estimate | None:
-        """Return by how much a defence is more accurate than one of a family with the same measured ‖J‖²_F would be.
-
-        For each seed and image, the answer of the family at that norm is interpolated, linearly in log ‖J‖²_F, between
-        its two nearest members. Seeds where the norm lies outside of the family's are left out.
-
-        Args:
-            defense: a contractive autoencoder.
-            curve: the family, for example the paper's penalty for several λ.
-            setting: clean, grey or white box.
-
-        Returns:
-            The paired difference; None if no seed is left.
-        """
-        pairs = []
-        for seed, own in self.jacobian(defense, setting).items():
-            family = {each: norms[seed] for each in curve if (norms := self.jacobian(each, setting)).get(seed)}
-            below = [each for each, norm in family.items() if norm <= own]
-            above = [each for each, norm in family.items() if norm >= own]
-            if own and below and above:  # a collapsed one's norm is 0
-                ends = max(below, key=family.__getitem__), min(above, key=family.__getitem__)
-                low, high = (math.log(family[each]) for each in ends)
-                share_of_high = (math.log(own) - low) / (high - low) if high > low else 0.0
-                first, second = (self.right((each, setting, FGSM_SETTINGS), [seed])[0].double() for each in ends)
-                theirs = (1 - share_of_high) * first + share_of_high * second
-                pairs.append((theirs, self.right((defense, setting, FGSM_SETTINGS), [seed])[0].double()))
-        if not pairs:
-            return None
-        return difference(*(torch.stack(each) for each in zip(*pairs, strict=True)))
-
-    def crossed(self, defense: Defense, setting: Setting) -> dict[tuple[int, int], float]:
-        """Return the accuracy for each pair (classifier's seed, reformer's seed) that was measured."""
-        wanted = (defense.label, setting, FGSM_SETTINGS, self.epochs)
-        return {
-            (row.classifier_seed, row.reformer_seed): row.correct / row.n
-            for row in self.rows
-            if (row.defence, row.setting, row.attack, row.classifier_epochs) == wanted
-        }
+Key = tuple[Defense, Threat]
 
 
 @dataclass(frozen=True)
@@ -157,9 +40,7 @@ class Claim:
     @property
     def papers(self) -> float | None:
         """The paper's difference in points; None if it prints no such numbers."""
-        if {self.first[2], self.second[2]} != {FGSM_SETTINGS}:
-            return None
-        first, second = (paper_number(defense, setting) for defense, setting, _ in (self.first, self.second))
+        first, second = (paper_number(*key) for key in (self.first, self.second))
         return second.percent - first.percent if first and second else None
 
     def verdict(self, gain: Estimate | None) -> Verdict:
@@ -187,16 +68,20 @@ class Claim:
         return f"{reason}; {self.remark}" if self.remark else reason
 
 
-def _grey(defense: Defense, attack: str = FGSM_SETTINGS) -> Key:
-    return defense, "grey_box", attack
+def _grey(defense: Defense) -> Key:
+    return defense, GREY_BOX
 
 
-def _white(defense: Defense, attack: str = FGSM_SETTINGS) -> Key:
-    return defense, "white_box", attack
+def _white(defense: Defense) -> Key:
+    return defense, WHITE_BOX
 
 
 def _clean(defense: Defense) -> Key:
-    return defense, "clean", FGSM_SETTINGS
+    return defense, CLEAN
+
+
+def _strong(defense: Defense, knows: Knowledge) -> Key:
+    return defense, Threat(STRONG_ATTACK, knows)
 
 
 _DAE, _SDAE_2, _SDAE_3, _CAE = denoising(0.4), stacked(2, 0.4), stacked(3, 0.4), contractive(1e-3)
@@ -249,8 +134,8 @@ CLAIMS: tuple[Claim, ...] = (
     *(
         Claim(
             f"{each.label}: the same under PGD, 100 steps and 5 restarts",
-            _grey(each, PGD_SETTINGS),
-            _white(each, PGD_SETTINGS),
+            _strong(each, Knowledge.CLASSIFIER),
+            _strong(each, Knowledge.REFORMER),
             remark="a stronger attack on the same networks, with the true labels",
         )
         for each in (VANILLA, denoising(0.3))
@@ -303,8 +188,8 @@ def ledger_entries(results: Results) -> list[Entry]:
 
 
 def _collapse(results: Results, defense: Defense) -> Entry:
-    found = results.find(defense, "clean")
-    count = sum(row.collapsed for row in found.values())
+    found = results.find(defense)
+    count = sum(bool(row.collapsed) for row in found.values())
     text = f"{defense.label} does not converge (its output is constant)"
     if not found:
         return Entry(text, "1 of 1", "not measured", 0, "undecided", why="not measured")

@@ -1,70 +1,81 @@
-"""What attackers do and what they know: every attack that lesson 09 puts the defences to, with a budget's steps."""
+"""What the studies put defences to: the paper's attack and its variants, and every attack of lesson 09.
 
-from dataclasses import dataclass
-from typing import Literal
+The attacks on every defence go from what the paper did to what an attacker would do, with a budget's steps.
+"""
+
+from typing import NamedTuple
 
 from magnet_helpers.attacks import (
     DDN,
+    FGSM,
     PGD,
     Attack,
     CarliniWagner,
     DetectorAwareCarliniWagner,
     DetectorAwarePGD,
     ElasticNet,
+    Knowledge,
     Square,
+    Threat,
 )
 from magnet_helpers.lab.budget import Budget
 from magnet_helpers.lab.lab import PAPER_ATTACK
 
-Knowledge = Literal["classifier", "own autoencoders", "reformer", "everything"]
+# The paper's three settings: FGSM on predicted labels.
+CLEAN, GREY_BOX, WHITE_BOX = (
+    Threat(PAPER_ATTACK, knows) for knows in (Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER)
+)
+PAPERS_SETTINGS = (CLEAN, GREY_BOX, WHITE_BOX)
+TRUE_LABELS_ATTACK = FGSM(PAPER_ATTACK.epsilon, labels="given")
+STRONG_ATTACK = PGD(epsilon=0.3, labels="given", steps=100, step_size=0.01, restarts=5)
 
 
-@dataclass(frozen=True)
-class Threat:
-    """An attack and what the attacker makes it on.
+class Threats(NamedTuple):
+    """The attacks on every defence; all but the last two keep every pixel within the paper's ε = 0.3.
 
-    Args:
-        name: in tables and figures.
-        attack: with its settings.
-        knows: `"classifier"`: it alone, the grey box; `"own autoencoders"`: it, and reformers that the attacker trained
-            himself; `"reformer"`: the defender's reformer and classifier, the white box; `"everything"`: the detectors
-            as well.
+    The last two look for the smallest change in L2.
     """
 
-    name: str
-    attack: Attack
-    knows: Knowledge
+    fgsm_grey_box: Threat
+    fgsm_white_box: Threat
+    pgd_grey_box: Threat
+    pgd_own_autoencoders: Threat
+    square: Threat
+    pgd_white_box: Threat
+    pgd_detectors_known: Threat
+    ddn: Threat
+    carlini_wagner: Threat
+
+    @property
+    def within_epsilon(self) -> tuple[Threat, ...]:
+        """Those that keep within ε."""
+        return self[:7]
+
+    @property
+    def without_bound(self) -> tuple[Threat, ...]:
+        """Those that look for the smallest change."""
+        return self[7:]
 
 
-GREY, WHITE = "FGSM, grey box", "FGSM, white box"
-TRANSFERRED, OWN, QUERIES = "PGD, grey box", "PGD, own autoencoders", "Square, answers only"
-ITERATED, ADAPTIVE = "PGD, white box", "PGD, detectors known"
-SMALLEST, ADAPTIVE_SMALLEST = "DDN, white box", "C&W, detectors known"
-WITHIN_EPSILON = (GREY, WHITE, TRANSFERRED, OWN, QUERIES, ITERATED, ADAPTIVE)
-WITHOUT_BOUND = (SMALLEST, ADAPTIVE_SMALLEST)
-
-
-def all_threats(budget: Budget) -> tuple[Threat, ...]:
-    """Return the attacks on every defence, from what the paper did to what an attacker would do.
-
-    All but the last two keep every pixel within the paper's ε = 0.3. Those two look for the smallest change in L2.
-    """
+def all_threats(budget: Budget) -> Threats:
+    """Return the attacks on every defence, with a budget's steps."""
     epsilon = PAPER_ATTACK.epsilon
     steps = budget.attack_steps
     iterated = PGD(epsilon, "given", steps=steps, step_size=4 * epsilon / steps, restarts=budget.attack_restarts)
     # One attempt, from the image itself: a random start is rough, and detectors see roughness to the end.
     # docs/attacks.md has what else was tried.
     careful = DetectorAwarePGD(epsilon, "given", steps=steps, step_size=10 * epsilon / steps)
-    return (
-        Threat(GREY, PAPER_ATTACK, "classifier"),
-        Threat(WHITE, PAPER_ATTACK, "reformer"),
-        Threat(TRANSFERRED, iterated, "classifier"),
-        Threat(OWN, iterated, "own autoencoders"),
-        Threat(QUERIES, Square(epsilon, queries=budget.queries), "reformer"),
-        Threat(ITERATED, iterated, "reformer"),
-        Threat(ADAPTIVE, careful, "everything"),
-        Threat(SMALLEST, DDN(budget.attack_steps), "reformer"),
-        Threat(ADAPTIVE_SMALLEST, _search(DetectorAwareCarliniWagner, budget), "everything"),
+    square = Square(epsilon, queries=budget.queries)
+    return Threats(
+        Threat(PAPER_ATTACK, Knowledge.CLASSIFIER),
+        Threat(PAPER_ATTACK, Knowledge.REFORMER),
+        Threat(iterated, Knowledge.CLASSIFIER),
+        Threat(iterated, Knowledge.OWN_AUTOENCODERS),
+        Threat(square, Knowledge.REFORMER, "Square, answers only"),
+        Threat(iterated, Knowledge.REFORMER),
+        Threat(careful, Knowledge.EVERYTHING, "PGD, detectors known"),
+        Threat(DDN(budget.attack_steps), Knowledge.REFORMER),
+        Threat(_search(DetectorAwareCarliniWagner, budget), Knowledge.EVERYTHING, "C&W, detectors known"),
     )
 
 
@@ -77,7 +88,7 @@ def confident_threats(budget: Budget, kind: type[CarliniWagner] | type[ElasticNe
     """
     name = {CarliniWagner: "C&W", ElasticNet: "EAD"}[kind]
     return tuple(
-        Threat(f"{name}, κ = {confidence:g}", _search(kind, budget, confidence), "classifier")
+        Threat(_search(kind, budget, confidence), Knowledge.CLASSIFIER, f"{name}, κ = {confidence:g}")
         for confidence in budget.confidences
     )
 

@@ -152,11 +152,11 @@ show_figure(
 )
 
 # %%
-from magnet_helpers import LabeledImages, paper_number
+from magnet_helpers import CLEAN, WHITE_BOX, LabeledImages, paper_number
 
 ours = evaluate_accuracy(classifier, LabeledImages(lab.attacked(), lab.test.labels))
-print("clean:      ", accuracy, "  paper:", paper_number(NO_REFORMER, "clean").percent)
-print("under FGSM: ", ours, "  paper:", paper_number(NO_REFORMER, "white_box").percent)
+print("clean:      ", accuracy, "  paper:", paper_number(NO_REFORMER, CLEAN).percent)
+print("under FGSM: ", ours, "  paper:", paper_number(NO_REFORMER, WHITE_BOX).percent)
 print(lab.note)
 
 # %% [markdown]

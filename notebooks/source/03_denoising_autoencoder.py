@@ -157,12 +157,14 @@ show_figure(
 # level until it levels off, and clean accuracy to fall a little.
 
 # %%
-from magnet_helpers import paper_number, plot_accuracy_curves
+from magnet_helpers import CLEAN, GREY_BOX, WHITE_BOX, paper_number, plot_accuracy_curves
 
 defenses = [denoising(noise_std) for noise_std in NOISE_LEVELS]
-settings = {"clean": "clean", "grey box": "grey_box", "white box": "white_box"}
-curves = {name: [lab.report(defense).accuracy(key) for defense in defenses] for name, key in settings.items()}
-paper = {name: [paper_number(defense, key).percent for defense in defenses] for name, key in settings.items()}
+curves, paper = {}, {}
+for threat in (CLEAN, GREY_BOX, WHITE_BOX):
+    name = threat.knows.label
+    curves[name] = [lab.report(defense).accuracy(threat.knows) for defense in defenses]
+    paper[name] = [paper_number(defense, threat).percent for defense in defenses]
 show_figure(
     plot_accuracy_curves(NOISE_LEVELS, curves, lab.note, x_name="noise in training, σ (pixel units)", paper=paper),
     "noise_levels",

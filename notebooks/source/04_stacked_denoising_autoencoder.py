@@ -130,25 +130,25 @@ show_figure(
 # ours to train at both levels, and to rise under attack with every autoencoder that is added.
 
 # %%
-from magnet_helpers import paper_number, plot_accuracy_curves
+from magnet_helpers import CLEAN, GREY_BOX, WHITE_BOX, paper_number, plot_accuracy_curves
 
 sizes = (1, 2, 3)
 
 
-def curves_of(setting):
+def curves_of(threat):
     ours, paper = {}, {}
     for noise_std in levels:
         defenses = [stacked(size, noise_std) for size in sizes]
         name = f"noise {noise_std:g}"
-        ours[name] = [lab.report(defense).accuracy(setting) for defense in defenses]
-        paper[name] = [paper_number(defense, setting).percent for defense in defenses]
+        ours[name] = [lab.report(defense).accuracy(threat.knows) for defense in defenses]
+        paper[name] = [paper_number(defense, threat).percent for defense in defenses]
     return ours, paper
 
 
 # %%
-for setting in ("grey_box", "white_box", "clean"):
-    ours, paper = curves_of(setting)
-    name = setting.replace("_", " ")
+for threat in (GREY_BOX, WHITE_BOX, CLEAN):
+    ours, paper = curves_of(threat)
+    name = threat.knows.label
     figure = plot_accuracy_curves(
         sizes,
         ours,
@@ -159,7 +159,7 @@ for setting in ("grey_box", "white_box", "clean"):
     )
     show_figure(
         figure,
-        f"depth_{setting}",
+        "depth_" + name.replace(" ", "_"),
         f"{name} accuracy over the number of denoising autoencoders, one line for noise 0.3 and one for 0.4, ours with intervals "
         "and the paper's as hollow markers; the paper's stacks at noise 0.3 lie near 10 percent.",
     )

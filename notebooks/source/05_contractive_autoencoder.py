@@ -183,13 +183,13 @@ show_figure(
 # **Before you look:** what would the curve look like if the penalty did nothing and the dense layer everything?
 
 # %%
-from magnet_helpers import paper_number, plot_accuracy_curves
+from magnet_helpers import CLEAN, GREY_BOX, WHITE_BOX, paper_number, plot_accuracy_curves
 
-settings = {"clean": "clean", "grey box": "grey_box", "white box": "white_box"}
 curves, paper = {}, {}
-for name, key in settings.items():
-    curves[name] = [lab.report(defense).accuracy(key) for defense in TABLE_3]
-    printed = [paper_number(defense, key) for defense in TABLE_3]
+for threat in (CLEAN, GREY_BOX, WHITE_BOX):
+    name = threat.knows.label
+    curves[name] = [lab.report(defense).accuracy(threat.knows) for defense in TABLE_3]
+    printed = [paper_number(defense, threat) for defense in TABLE_3]
     paper[name] = [number and number.percent for number in printed]
 weights = [defense.penalty_weight for defense in TABLE_3]
 figure = plot_accuracy_curves(weights, curves, lab.note, x_name="penalty weight λ", paper=paper, tick_labels=names)

@@ -27,13 +27,12 @@ lab = start_lesson("09_breaking_magnet")
 # They take a few minutes on two cores, so they run first, all at once, together with the searches of the section "The dip". We look at them one by one.
 
 # %%
-from magnet_helpers import UNDER_ATTACK, all_threats, run_attacks, attack_study
+from magnet_helpers import UNDER_ATTACK, all_threats, attack_study, run_attacks
 
-everything = all_threats(lab.budget)
-for threat in everything:
+threats = all_threats(lab.budget)
+for threat in threats:
     print(f"{threat.name:<22} knows: {threat.knows:<18} {threat.attack}")
-results = run_attacks(lab, attack_study(lab.budget))
-names = [defense.label for defense in UNDER_ATTACK]
+results = run_attacks(lab, attack_study(lab.budget, lab.seed))
 print(results.note)
 
 # %% [markdown]
@@ -44,10 +43,9 @@ print(results.note)
 # **Expect** the columns of lesson 07 again, from fewer images, so with wide intervals. MagNet's detectors see every FGSM image (lesson 08), so it stands at 100 %.
 
 # %%
-from magnet_helpers import threat_frame
+from magnet_helpers import accuracy_frame
 
-columns = [threat.name for threat in everything]
-threat_frame(results, names, columns[:2]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
+accuracy_frame(results, UNDER_ATTACK, threats[:2]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
 
 # %% [markdown]
 # Look at the vanilla autoencoder. In our run more images survive in its second column than in its first: knowing it did not help this attacker. (Yours may differ; with this budget three seeds did not decide it.) With the paper's budget,
@@ -125,7 +123,7 @@ print(f"FGSM, right in the grey box {share[0]:.0f} %, in the white box {share[1]
 # **Expect**, if the reformers are robust, no great difference to FGSM.
 
 # %%
-threat_frame(results, names, columns[2:6]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
+accuracy_frame(results, UNDER_ATTACK, threats[2:6]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
 
 # %% [markdown]
 # **Verdict**: with many steps through the reformer next to nothing is left of any reformer: at most about 10 %. Compare the first two columns: attackers who do not have it get further against every reformer but the vanilla one (which PGD passes anyway) with autoencoders of their own than with the classifier
@@ -170,13 +168,11 @@ assert ((by_hand - by_helper).abs() < 1e-6).float().mean() > 0.99, "a slope of a
 # %%
 from IPython.display import display
 
-both = ["PGD, white box", "PGD, detectors known"]
-display(threat_frame(results, names[-2:], both).style.set_caption(f"not fooled, % · {results.note}"))
-for name in both:
-    found = results.find(MAGNET.label, name)[lab.seed]
-    print(
-        f"{name:<22} rejected {found.rejected}, accepted and right {found.accepted_right}, accepted and wrong {found.accepted_wrong}"
-    )
+both = [threats.pgd_white_box, threats.pgd_detectors_known]
+display(accuracy_frame(results, UNDER_ATTACK[-2:], both).style.set_caption(f"not fooled, % · {results.note}"))
+for threat in both:
+    row = results.find(MAGNET, threat)[lab.seed]
+    print(f"{threat.name:<22} rejected {row.rejected}, accepted and right {row.right}, accepted and wrong {row.wrong}")
 
 # %% [markdown]
 # **Verdict**: to fool the reformer alone, PGD needs nothing special. Nearly all of its images are rejected. The attacker who also follows the detectors gets most of his images accepted *and* misread, within the same ε.
@@ -189,24 +185,20 @@ for name in both:
 # attack. (The two FGSM images above were an example.) By hand, for two rows:
 
 # %%
-from magnet_helpers.study.threats import ADAPTIVE_SMALLEST, WITHIN_EPSILON
-
-from magnet_helpers import load_attack_results
+from magnet_helpers import GREY_BOX, WHITE_BOX, load_attack_results
 
 kept = load_attack_results("paper")  # the same study, with the paper's budget; more of it below
-fgsm = ["FGSM, grey box", "FGSM, white box"]
-for name in fgsm:
-    print(f"vanilla AE, {name}: {kept.accuracy(VANILLA.label, name).in_percent()} % left with the paper's budget")
-survive = kept.not_fooled(VANILLA.label, fgsm[0]) & kept.not_fooled(VANILLA.label, fgsm[1])
+for threat in (GREY_BOX, WHITE_BOX):
+    print(f"vanilla AE, {threat.name}: {kept.accuracy(VANILLA, threat).in_percent()} % left with the paper's budget")
+survive = kept.not_fooled(VANILLA, GREY_BOX) & kept.not_fooled(VANILLA, WHITE_BOX)
 print(f"vanilla AE, both: {100 * survive.double().mean():.1f} %")
-assert torch.equal(survive, kept.worst_case(VANILLA.label, fgsm))
+assert torch.equal(survive, kept.worst_case(VANILLA, [GREY_BOX, WHITE_BOX]))
 
-row = MAGNET.label
 withstood = torch.ones(len(test), dtype=torch.bool)
-for name in WITHIN_EPSILON:
-    withstood &= results.not_fooled(row, name)[0]
-print(f"{row}: {withstood.sum()} of {len(test)} images withstand all {len(WITHIN_EPSILON)} attacks")
-assert torch.equal(withstood, results.worst_case(row)[0])
+for threat in threats.within_epsilon:
+    withstood &= results.not_fooled(MAGNET, threat)[0]
+print(f"{MAGNET.label}: {withstood.sum()} of {len(test)} images withstand all {len(threats.within_epsilon)} attacks")
+assert torch.equal(withstood, results.worst_case(MAGNET)[0])
 
 # %% [markdown]
 # ## The table
@@ -214,7 +206,7 @@ assert torch.equal(withstood, results.worst_case(row)[0])
 # What the paper would have reported with each attack. In a row the defence stays the same; each column is another attacker. Clean images stand first: there, a rejected image is *not* a right answer.
 
 # %%
-table = threat_frame(results, names, WITHIN_EPSILON, worst_case=True)
+table = accuracy_frame(results, UNDER_ATTACK, threats.within_epsilon, worst_case=True)
 clean = [lab.magnet(defense).judge(test.images, test.labels).rejected_counts_as_wrong for defense in UNDER_ATTACK]
 table.insert(0, "clean, answered rightly", [str(each) for each in clean])
 table.style.set_caption(f"not fooled within ε = 0.3, % with 95 % interval · {results.note}")
@@ -232,7 +224,10 @@ table.style.set_caption(f"not fooled within ε = 0.3, % with 95 % interval · {r
 # **Expect** longer training to lift the columns on the left: FGSM, and attackers who do not have the reformer. **Ask**: and the columns on the right?
 
 # %%
-threat_frame(kept, names, WITHIN_EPSILON, worst_case=True).style.set_caption(
+from magnet_helpers import get_budget
+
+longer_threats = all_threats(get_budget("paper"))
+accuracy_frame(kept, UNDER_ATTACK, longer_threats.within_epsilon, worst_case=True).style.set_caption(
     f"not fooled within ε = 0.3, % with 95 % interval · {kept.note}"
 )
 
@@ -244,12 +239,14 @@ import pandas as pd
 import seaborn as sns
 from magnet_helpers.plotting import new_figure
 
-shares = pd.DataFrame(index=names, columns=[*WITHIN_EPSILON, "worst case"], dtype=float)
-for name in names:
-    for threat in WITHIN_EPSILON:
-        if kept.find(name, threat):
-            shares.loc[name, threat] = 100 * kept.accuracy(name, threat).value
-    shares.loc[name, "worst case"] = 100 * kept.worst_case(name).double().mean().item()
+rows = [defense.label for defense in UNDER_ATTACK]
+columns = [*(threat.name for threat in longer_threats.within_epsilon), "worst case"]
+shares = pd.DataFrame(index=rows, columns=columns, dtype=float)
+for defense in UNDER_ATTACK:
+    for threat in longer_threats.within_epsilon:
+        if kept.find(defense, threat):
+            shares.loc[defense.label, threat.name] = 100 * kept.accuracy(defense, threat).value
+    shares.loc[defense.label, "worst case"] = 100 * kept.worst_case(defense).double().mean().item()
 figure, axes = new_figure(1, 1, (9, 4.2), kept.note)
 sns.heatmap(
     shares, ax=axes, cmap="cividis", vmin=0, vmax=100, annot=True, fmt=".0f", cbar_kws={"label": "not fooled (%)"}
@@ -278,8 +275,8 @@ show_figure(
 
 # %%
 sizes = torch.linspace(0, 4, 9).tolist()
-shown = ["no reformer", "DAE, noise 0.4", "SDAE(3), noise 0.4", "MagNet's reformer", MAGNET.label]
-curves = {name: results.security_curve(name, sizes) for name in shown}
+shown = [UNDER_ATTACK[number] for number in (0, 2, 4, 6, 7)]
+curves = {defense.label: results.security_curve(defense, sizes) for defense in shown}
 figure = plot_accuracy_curves(
     sizes,
     curves,
@@ -292,9 +289,9 @@ show_figure(
     "security",
     "Share of images not fooled over the largest L2 change allowed, one curve for each defence: all stay above 90 % up to a change of 0.5 and lie at 10 % or less at 3; without a reformer the fall comes first.",
 )
-for name in names:
-    here, there = (some.smallest_change(name).flatten().median() for some in (results, kept))
-    print(f"{name:<20} median of the smallest change found: {here:.2f} here, {there:.2f} with the paper's budget")
+for defense in UNDER_ATTACK:
+    here, there = (study.smallest_change(defense).flatten().median() for study in (results, kept))
+    print(f"{defense.label:<20} median of the smallest change found: {here:.2f} here, {there:.2f} with the paper's budget")
 
 # %% [markdown]
 # **Verdict**: copying and contraction move the median little, denoising moves it most: here from 1.2 to between 1.5 and 1.7. MagNet's reformer lies between; its four detectors add next to nothing to its median. With the paper's budget the whole of MagNet costs the attacker about half as much again as no
@@ -305,12 +302,11 @@ from magnet_helpers import plot_image_grid
 from magnet_helpers.attacks import DDN
 
 examples = lab.examples
-by_threat = {threat.name: threat.attack for threat in everything}
 kinds = {
     "clean": examples.images,
     "DDN,\nclassifier known": DDN(lab.budget.attack_steps).perturb(classifier, examples.images, examples.labels),
-    "C&W,\nall known": by_threat[ADAPTIVE_SMALLEST].perturb(magnet, examples.images, examples.labels),
-    "PGD,\nall known": by_threat["PGD, detectors known"].perturb(magnet, examples.images, examples.labels),
+    "C&W,\nall known": threats.carlini_wagner.attack.perturb(magnet, examples.images, examples.labels),
+    "PGD,\nall known": threats.pgd_detectors_known.attack.perturb(magnet, examples.images, examples.labels),
 }
 captions = {}
 
@@ -348,7 +344,7 @@ from magnet_helpers.study.published import LU, LU_CONFIDENCES
 
 def curves_of(some_results, some):
     return {
-        part.label: [some_results.accuracy(part.label, threat.name) for threat in some] for part in MAGNETS_PARTS[1:]
+        part.label: [some_results.accuracy(part, threat) for threat in some] for part in MAGNETS_PARTS[1:]
     }
 
 
@@ -385,7 +381,7 @@ for kind, some in searching.items():
 
 # %%
 for threat in (*searching["C&W"], *searching["EAD"]):
-    row = results.find("classifier alone", threat.name)[lab.seed]
+    row = results.find(MAGNETS_PARTS[0], threat)[lab.seed]
     print(f"{threat.name:<12} {row.made} of {row.n} made; median change in L2 {row.median_l2}")
 
 # %% [markdown]
@@ -397,8 +393,6 @@ for threat in (*searching["C&W"], *searching["EAD"]):
 # So again the project's own run: a classifier trained as long as the paper's, more steps, and every κ of Lu et al. **Ask**: where is the dip now?
 
 # %%
-from magnet_helpers import get_budget
-
 for kind, attack in {"C&W": CarliniWagner, "EAD": ElasticNet}.items():
     show_dip(kind, kept, confident_threats(get_budget("paper"), attack), f"dip_{kind[0].lower()}_paper")
 
@@ -408,9 +402,11 @@ for kind, attack in {"C&W": CarliniWagner, "EAD": ElasticNet}.items():
 # What changed? The same κ now costs a smaller change, as the next cell shows. Longer training may have made the logits larger; the search also has twice the steps. Our reformer withstands most C&W images of κ = 25, theirs almost none. So κ is no common yardstick: whoever compares two papers by it also compares their classifiers. And none of this speaks for MagNet: these attackers knew nothing of it, and those who did are in the table above.
 
 # %%
-for threat in (searching["C&W"][-1], searching["EAD"][-1]):
-    here = results.find("classifier alone", threat.name)[lab.seed].median_l2
-    there = sorted(row.median_l2 for row in kept.find("classifier alone", threat.name).values())
+for kind, attack in {"C&W": CarliniWagner, "EAD": ElasticNet}.items():
+    threat = searching[kind][-1]
+    longer = next(other for other in confident_threats(get_budget("paper"), attack) if other.name == threat.name)
+    here = results.find(MAGNETS_PARTS[0], threat)[lab.seed].median_l2
+    there = sorted(row.median_l2 for row in kept.find(MAGNETS_PARTS[0], longer).values())
     print(
         f"{threat.name}: median change in L2 {here:.2f} here, {there[0]:.2f} to {there[-1]:.2f} with the paper's budget"
     )
@@ -499,10 +495,10 @@ for name, images in made.items():
     ours = outcome.rejected_counts_as_wrong if name == "no attack" else outcome.rejected_counts_as_right
     bare = evaluate_accuracy(classifier, LabeledImages(images, test.labels))
     rows[name] = {"without, ours": str(bare), "with, ours": str(ours)}
-carlini = searching["C&W"][0].name
+carlini = searching["C&W"][0]
 rows["C&W, κ = 0"] = {
     f"{title}, ours": f"{100 * results.accuracy(part, carlini).value:.1f}"
-    for title, part in {"without": "classifier alone", "with": MAGNET.label}.items()
+    for title, part in {"without": MAGNETS_PARTS[0], "with": MAGNET}.items()
 }
 for name, (without, with_magnet) in MAGNETS_OWN_CLAIMS.items():
     rows[name] |= {"without, Meng & Chen": f"{without:.1f}", "with, Meng & Chen": f"{with_magnet:.1f}"}
@@ -520,8 +516,8 @@ pd.DataFrame(rows).T.style.set_caption(
 from magnet_helpers.study.published import SAMANGOUEI
 
 low, high = SAMANGOUEI["FGSM, ε = 0.3"]
-ours = results.accuracy("MagNet's reformer", "FGSM, white box")
-longer = kept.accuracy("MagNet's reformer", "FGSM, white box").in_percent()
+ours = results.accuracy(UNDER_ATTACK[-2], WHITE_BOX)
+longer = kept.accuracy(UNDER_ATTACK[-2], WHITE_BOX).in_percent()
 print(f"MagNet's reformer, FGSM, white box: ours {ours} %, with the paper's budget {longer} %")
 print(f"Samangouei et al. 2018: {low} to {high} %")
 
@@ -533,22 +529,21 @@ print(f"Samangouei et al. 2018: {low} to {high} %")
 
 # %%
 for defense in UNDER_ATTACK:
-    for name in WITHIN_EPSILON:
-        found = results.find(defense.label, name)
-        if found:
-            counts = found[lab.seed]
-            assert counts.rejected + counts.accepted_right + counts.accepted_wrong == len(test)
-            assert results.worst_case(defense.label).sum() <= results.not_fooled(defense.label, name).sum()
-left_over = {name: kept.worst_case(name).double().mean() for name in names}
-assert kept.accuracy("SDAE(3), noise 0.4", "FGSM, grey box").value > 0.8 > 0.2 > max(left_over.values())
+    for threat in threats.within_epsilon:
+        if results.find(defense, threat):
+            row = results.find(defense, threat)[lab.seed]
+            assert row.rejected + row.right + row.wrong == len(test)
+            assert results.worst_case(defense).sum() <= results.not_fooled(defense, threat).sum()
+left_over = {defense.label: kept.worst_case(defense).double().mean() for defense in UNDER_ATTACK}
+assert kept.accuracy(UNDER_ATTACK[4], GREY_BOX).value > 0.8 > 0.2 > max(left_over.values())
 assert left_over["vanilla AE"] == left_over["CAE, λ = 0.001"] == left_over["MagNet's reformer"] == 0
 if lab.budget.name != "smoke":
     for defense in UNDER_ATTACK[:-1]:
-        weak, strong = (results.accuracy(defense.label, name).value for name in ("FGSM, white box", "PGD, white box"))
+        weak, strong = (results.accuracy(defense, threat).value for threat in (WHITE_BOX, threats.pgd_white_box))
         assert strong <= weak, "many steps are at least as strong as one"
-    assert results.accuracy(MAGNET.label, "FGSM, grey box").value > 0.95, "an attacker who knows nothing is seen"
-    assert results.accuracy(MAGNET.label, "PGD, detectors known").value < 0.5, "one who knows the detectors is not"
-    along = [results.accuracy("reformer and detectors", threat.name).value for threat in searching["EAD"]]
+    assert results.accuracy(MAGNET, GREY_BOX).value > 0.95, "an attacker who knows nothing is seen"
+    assert results.accuracy(MAGNET, threats.pgd_detectors_known).value < 0.5, "one who knows the detectors is not"
+    along = [results.accuracy(MAGNETS_PARTS[3], threat).value for threat in searching["EAD"]]
     assert min(along) < min(along[0], along[-1]) - 0.1, "the dip"
 
 # %% [markdown]

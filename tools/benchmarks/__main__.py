@@ -11,7 +11,7 @@ import torch
 from magnet_helpers.device import precision_on
 from magnet_helpers.files import write_json, write_text
 from magnet_helpers.lab.budget import BUDGETS, FAST
-from magnet_helpers.lab.parallel import usable_cores
+from magnet_helpers.lab.scheduler import usable_cores
 from magnet_helpers.workspace import workspace
 from tools.benchmarks import attacks, growth, penalty, precision, protocol, training
 

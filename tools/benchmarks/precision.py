@@ -21,7 +21,7 @@ from magnet_helpers.device import Precision
 from magnet_helpers.files import write_json
 from magnet_helpers.lab.budget import get_budget
 from magnet_helpers.lab.lab import PAPER_ATTACK
-from magnet_helpers.lab.parallel import for_each, usable_cores
+from magnet_helpers.lab.scheduler import for_each, usable_cores
 from magnet_helpers.lab.trainings import TrainingSpec, with_parents
 from magnet_helpers.study.published import SETTINGS
 from magnet_helpers.workspace import workspace

@@ -63,7 +63,7 @@ def run(seed: int, device: torch.device) -> dict[str, object]:
     rows = [
         {
             "defence": each.label,
-            **{key: str(lab.report(each).accuracy(key)) for key in ("clean", "grey_box", "white_box")},
+            **{knows.label: str(lab.report(each).accuracy(knows)) for knows in MEASURED},
         }
         for each in GRID
     ]

@@ -29,7 +29,7 @@ from magnet_helpers import (
     fit,
 )
 from magnet_helpers.device import precision_on
-from magnet_helpers.lab.parallel import STREAMS, for_each_in_streams, usable_cores
+from magnet_helpers.lab.scheduler import STREAMS, for_each_in_streams, usable_cores
 from magnet_helpers.losses import Loss
 from magnet_helpers.training import CollapseWarning
 from tools.benchmarks import textbook

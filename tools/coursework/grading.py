@@ -25,7 +25,7 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from magnet_helpers.files import write_json, write_text
-from magnet_helpers.lab.parallel import usable_cores
+from magnet_helpers.lab.scheduler import usable_cores
 from tools.checkout import CHECKOUT
 from tools.coursework.assignments import Assignment, read_assignments
 from tools.coursework.autograding import (

@@ -264,9 +264,9 @@ def print_comparison(path: Path) -> None:
     print(f"\nAccuracy in % · {record['dataset']} · {record['budget']} budget · seed {record['seed']}")
     print(f"{'defence':<18}{'stacks':>7}{'noise':>7}{'λ':>8}{'clean':>9}{'grey box':>10}{'white box':>11}")
     for row in record["rows"]:
-        numbers = [100 * row[key]["correct"] / row[key]["total"] for key in ("clean", "grey_box", "white_box")]
+        numbers = [100 * row[key]["correct"] / row[key]["total"] for key in ("clean", "grey box", "white box")]
         noise, weight = (row.get(key, "") for key in ("noise_std", "penalty_weight"))
         print(
-            f"{row['defence']:<18}{row['n_stacks']:>7}{noise:>7}{weight:>8}"
+            f"{row['family']:<18}{row['n_stacks']:>7}{noise:>7}{weight:>8}"
             f"{numbers[0]:>9.1f}{numbers[1]:>10.1f}{numbers[2]:>11.1f}"
         )

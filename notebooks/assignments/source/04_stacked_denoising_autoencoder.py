@@ -249,14 +249,14 @@ for length, count, step_size in ((3, 5, 0.01), (1, 1, 0.1), (2, 8, 0.001)):
 # %%
 from itertools import combinations
 
-from magnet_helpers import difference, stacked
+from magnet_helpers import Knowledge, difference, stacked
 
 lab.prepare([stacked(size, 0.4) for size in (1, 2, 3)])
 reports = {size: lab.report(stacked(size, 0.4)) for size in (1, 2, 3)}
 for size, report in reports.items():
-    print(f"{size} in a row: {report.accuracy('grey_box')} %")
+    print(f"{size} in a row: {report.accuracy(Knowledge.CLASSIFIER)} %")
 for first, second in combinations(reports, 2):
-    right = [(reports[size].grey_box == reports[size].labels)[None] for size in (first, second)]
+    right = [reports[size].right(Knowledge.CLASSIFIER)[None] for size in (first, second)]
     print(f"{second} instead of {first}: {difference(*right).in_percent(signed=True)} points")
     changed = [int((a & ~b).sum()) for a, b in (right, right[::-1])]
     print(f"   images that only {first} gets right: {changed[0]}, that only {second} gets right: {changed[1]}")

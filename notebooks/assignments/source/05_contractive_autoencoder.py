@@ -269,7 +269,7 @@ for n, pixels, units, strength in ((4, 7, 5, 0.3), (1, 3, 3, 2.0), (6, 5, 8, 0.0
 
 # %%
 import torch
-from magnet_helpers import TABLE_3, jacobian_frobenius_squared, new_generator
+from magnet_helpers import TABLE_3, Knowledge, jacobian_frobenius_squared, new_generator
 
 sample = lab.test.spread(lab.budget.jacobian_images).images.to(lab.device)
 for defense in TABLE_3:
@@ -278,7 +278,8 @@ for defense in TABLE_3:
         of_code = network.jacobian_frobenius_squared(sample).mean()
         generator = new_generator(0, "assignment 05")
         of_image = jacobian_frobenius_squared(network, sample, projections=20, generator=generator).mean()
-    accuracies = ", ".join(f"{name} {report.accuracy(name)} %" for name in ("grey_box", "white_box"))
+    boxes = (Knowledge.CLASSIFIER, Knowledge.REFORMER)
+    accuracies = ", ".join(f"{knows.label} {report.accuracy(knows)} %" for knows in boxes)
     print(f"{defense.label:<15} ‖J‖² of the code {of_code:5.1f}, of the reconstruction {of_image:5.1f}; {accuracies}")
 print(f"norms: means over {len(sample)} test images · {lab.note}")
 

@@ -287,16 +287,16 @@ for n, side, step in ((10, 4, 0.2), (1, 3, 0.4)):
 # white box", and what would you write beside it? Answer in four to eight sentences, with numbers from the output.
 
 # %%
-from magnet_helpers import PGD, VANILLA, LabeledImages, ReformedClassifier, denoising, evaluate_accuracy
+from magnet_helpers import PGD, VANILLA, Knowledge, LabeledImages, ReformedClassifier, denoising, evaluate_accuracy
 
 few = lab.test.spread(min(200, len(lab.test)))
 for defense in (VANILLA, denoising(0.1), denoising(0.4)):
     report, network = lab.report(defense), ReformedClassifier(lab.reformer(defense), lab.classifier())
-    both = (report.grey_box == report.labels) & (report.white_box == report.labels)
+    both = report.right(Knowledge.CLASSIFIER) & report.right(Knowledge.REFORMER)
     smaller_steps = PGD(0.3, steps=10, step_size=0.06).perturb(network, few.images)
     print(f"{defense.label} (images that the white-box attack left unchanged: {report.unchanged})")
-    print(f"  grey box  {report.accuracy('grey_box')} %")
-    print(f"  white box {report.accuracy('white_box')} %")
+    print(f"  grey box  {report.accuracy(Knowledge.CLASSIFIER)} %")
+    print(f"  white box {report.accuracy(Knowledge.REFORMER)} %")
     print(f"  both      {100 * both.float().mean():.1f} %")
     print(
         f"  PGD, white box {evaluate_accuracy(network, LabeledImages(smaller_steps, few.labels))} %  (n = {len(few)})"

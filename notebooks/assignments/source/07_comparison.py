@@ -189,8 +189,7 @@ assert float(worst_case(torch.eye(3) == 0)) == 0, "three attacks, and each image
 # Answer in four to eight sentences, with numbers from the output.
 
 # %%
-from magnet_helpers import contractive, denoising, load_results, stacked
-from magnet_helpers.study.ledger import FGSM_SETTINGS
+from magnet_helpers import GREY_BOX, contractive, denoising, load_results, stacked
 from scipy.stats import binomtest
 
 results = load_results("fast")
@@ -201,9 +200,9 @@ pairs = [
 ]
 for pair in pairs:
     print(" → ".join(defense.label for defense in pair))
-    keys = [(defense, "grey_box", FGSM_SETTINGS) for defense in pair]
+    keys = [(defense, GREY_BOX) for defense in pair]
     for seed in results.seeds:
-        a, b = (results.right(key, [seed])[0] for key in keys)
+        a, b = (results.not_fooled(*key, [seed])[0] for key in keys)
         won, lost = int((b & ~a).sum()), int((a & ~b).sum())
         p = binomtest(won, won + lost).pvalue
         print(f"  seed {seed}: {100 * (won - lost) / len(a):+.1f} points ({won} won, {lost} lost), p = {p:.1g}")

@@ -1,57 +1,22 @@
-"""Results files: rows of one kind as CSV, with an answer for every image packed into text."""
+"""Results files: rows as CSV, with an answer for every image packed into text."""
 
 import base64
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import magnet_helpers
-from magnet_helpers.data import DATASET_TITLES
 from magnet_helpers.files import write_text
-from magnet_helpers.lab.budget import get_budget
 from magnet_helpers.workspace import data_folder
 
 RowT = TypeVar("RowT")
-
-
-class Measurement(Protocol):
-    """What every row says of where its number comes from."""
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset."""
-
-    @property
-    def budget(self) -> str:
-        """Name of the budget."""
-
-    @property
-    def n(self) -> int:
-        """Number of test images."""
-
-
-def check_one_kind(rows: Iterable[Measurement]) -> None:
-    """Raise a ValueError if rows are of several datasets or budgets: such numbers are never mixed."""
-    kinds = {(row.dataset, row.budget) for row in rows}
-    if len(kinds) > 1:
-        raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
-
-
-def note_of(rows: Sequence[Measurement], seeds: Sequence[int]) -> str:
-    """Return dataset, budget, seeds and number of images of rows of one kind: they stand with every number."""
-    if not rows:
-        return "no results"
-    first, sizes = rows[0], sorted({row.n for row in rows})
-    budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
-    text = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    return f"{DATASET_TITLES[first.dataset]} · {budget} · {text} · n = {' or '.join(f'{n:,}' for n in sizes)}"
 
 
 def pack_bits(right: Tensor) -> str:
@@ -63,6 +28,16 @@ def unpack_bits(text: str, n: int) -> Tensor:
     """Return the `n` booleans that `pack_bits` packed."""
     packed = np.frombuffer(base64.b64decode(text), np.uint8)
     return torch.from_numpy(np.unpackbits(packed, count=n).astype(bool))
+
+
+def pack_sizes(sizes: Tensor) -> str:
+    """Return numbers (N,) as float16 in base64 text."""
+    return base64.b64encode(sizes.numpy().astype("<f2").tobytes()).decode()
+
+
+def unpack_sizes(text: str) -> Tensor:
+    """Return the numbers, float32 (N,), that `pack_sizes` packed."""
+    return torch.from_numpy(np.frombuffer(base64.b64decode(text), "<f2").astype(np.float32))
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
@@ -82,12 +57,12 @@ def read_rows(path: Path, kind: type[RowT]) -> list[RowT]:
 
     Args:
         path: of the file.
-        kind: the rows' dataclass, whose fields are text, numbers, booleans, or a number or None.
+        kind: the rows' dataclass, whose fields are text, numbers, booleans, an enum of text, or one of these or None.
 
     Raises:
         ValueError: if the file has other columns.
     """
-    types: dict[str, Any] = {name: each.type for name, each in kind.__dataclass_fields__.items()}  # type: ignore[attr-defined]
+    types: dict[str, Any] = {name: field.type for name, field in kind.__dataclass_fields__.items()}  # type: ignore[attr-defined]
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != list(types):
@@ -96,8 +71,9 @@ def read_rows(path: Path, kind: type[RowT]) -> list[RowT]:
 
 
 def _typed(kind: Any, text: str) -> Any:
-    if kind == float | None:
-        return float(text) if text else None
+    for plain in (int, float, bool):
+        if kind == plain | None:
+            return _typed(plain, text) if text else None
     return text == "True" if kind is bool else kind(text)
 
 

@@ -1,0 +1,119 @@
+"""A crew on a Dask cluster: independent tasks, whose workers share nothing but what they are sent.
+
+The client holds the store. It sends the images once, and with each task what it needs; it keeps each outcome as soon as
+it arrives. A task whose worker has died is done again elsewhere, by Dask. A worker whose code differs from the client's
+is refused before it makes a number. Needs the extra `cluster`.
+"""
+
+import pickle
+import zlib
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from magnet_helpers.data import ImageData, LabeledImages
+from magnet_helpers.device import choose_device
+from magnet_helpers.lab.code_version import package_version
+from magnet_helpers.lab.scheduler import Crew
+from magnet_helpers.lab.store import Artifact, Store
+from magnet_helpers.lab.tasks import Inputs, Task
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SPLITS = ("train", "validation", "test")
+MANY = 10_000  # Dask itself decides how many of the tasks that are ready run at once
+
+
+class OtherCodeError(RuntimeError):
+    """A worker has other code than the client: its numbers would not be those of this code."""
+
+
+class Cluster(Crew):
+    """The workers of a Dask cluster.
+
+    Args:
+        client: connected to a cluster whose workers have this package installed.
+        data: training, validation and test images.
+        store: the client's.
+
+    Raises:
+        OtherCodeError: if a worker has other code than this process.
+    """
+
+    def __init__(self, client: "Client", data: ImageData, store: Store) -> None:
+        _check_workers(client)
+        self.size, self.client, self.data, self.store = MANY, client, data, store
+        # The images travel as a task, so a worker that dies with them takes nothing with it that cannot be made again.
+        self.images = client.submit(_unpack, _pack(data), key=f"images-{data.fingerprint[:16]}")
+        self.executor = client.get_executor(pure=False, retries=1)
+
+    def submit(self, task: Task) -> "Future[Artifact]":
+        """Begin a task somewhere on the cluster, with what it needs from the store."""
+        inputs = {need.key: self._stored(need) for need in task.needs}
+        settings = task.settings(self.data.fingerprint)
+        key = f"{settings['kind']}-{self.store.folder(settings).name}"
+        future: Future[Artifact] = self.executor.submit(
+            _run, package_version(), pickle.dumps(task), inputs, self.images, key=key
+        )
+        return future
+
+    def _stored(self, task: Task) -> Artifact:
+        artifact = self.store.load(task.settings(self.data.fingerprint))
+        if artifact is None:
+            raise RuntimeError(f"what {task.key[:60]} made is no longer in {self.store.root}")
+        return artifact
+
+    def keep(self, task: Task, outcome: Artifact) -> None:
+        """Store what has arrived."""
+        self.store.save(task.settings(self.data.fingerprint), outcome.tensors, outcome.record)
+
+    def close(self) -> None:
+        """Begin nothing more, and let the cluster forget the images."""
+        self.executor.shutdown(wait=False)
+        self.client.cancel([self.images])
+
+
+def _check_workers(client: "Client") -> None:
+    ours = package_version()
+    try:
+        versions: dict[str, str] = client.run(package_version)
+    except Exception as error:
+        raise OtherCodeError(
+            f"a worker of this cluster cannot say which code it has ({error}): install this version on every worker"
+        ) from error
+    others = sorted(worker for worker, theirs in versions.items() if theirs != ours)
+    if others:
+        raise OtherCodeError(
+            f"the code of this process is {ours}, that of {', '.join(others)} is another "
+            f"({', '.join(sorted({versions[worker] for worker in others}))}): install the same version on every worker"
+        )
+
+
+def _run(ours: str, pickled: bytes, inputs: Inputs, data: ImageData) -> Artifact:
+    """Do a task on a worker, which may have joined after the others were asked for their code."""
+    if package_version() != ours:
+        raise OtherCodeError(
+            f"the client's code is {ours}, this worker's is {package_version()}: install the same version on both"
+        )
+    torch.set_num_threads(1)  # a worker is one of several on its machine
+    task: Task = pickle.loads(pickled)
+    return task.run(inputs, data, choose_device())
+
+
+def _pack(data: ImageData) -> tuple[bytes, str, str]:
+    tensors: dict[str, Tensor] = {}
+    for split in SPLITS:
+        images: LabeledImages = getattr(data, split)
+        tensors |= {f"{split}.images": images.images, f"{split}.labels": images.labels}
+    return zlib.compress(save(tensors), 1), data.name, data.fingerprint
+
+
+def _unpack(packed: tuple[bytes, str, str]) -> ImageData:
+    text, name, fingerprint = packed
+    tensors = load(zlib.decompress(text))
+    splits = {split: LabeledImages(tensors[f"{split}.images"], tensors[f"{split}.labels"]) for split in SPLITS}
+    return ImageData(name=name, fingerprint=fingerprint, **splits)

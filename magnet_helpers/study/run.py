@@ -1,0 +1,178 @@
+"""Carries out a study step by step: makes what is missing, and adds its rows to a results file after each step.
+
+Every task's outcome is kept as soon as it is done, so a run that was stopped goes on from there; the rows of what was
+done are in the file then, too. What the file holds already is not made again, wherever it comes from, if the same code
+made it.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from magnet_helpers.attacks import Knowledge
+from magnet_helpers.attacks.minimal_norm import MinimalNormAttack
+from magnet_helpers.evaluation import MEASURED, DefenseReport
+from magnet_helpers.lab.lab import Lab
+from magnet_helpers.lab.measurements import Report
+from magnet_helpers.lab.scheduler import Crew
+from magnet_helpers.lab.store import Artifact
+from magnet_helpers.lab.trials import Trial, TrialReport
+from magnet_helpers.study.results import Results, Row
+from magnet_helpers.study.results_file import pack_bits, pack_sizes, read_rows, write_rows
+
+Measurement = Report | Trial
+
+
+def rows_of(lab: Lab, task: Measurement) -> list[Row]:
+    """Return the rows of a task whose outcome is stored; none if it is not."""
+    made = lab.store.load(task.settings(lab.data.fingerprint))
+    if made is None:
+        return []
+    return _rows_of_report(lab, task, made) if isinstance(task, Report) else [_row_of_trial(lab, task, made)]
+
+
+def _rows_of_report(lab: Lab, task: Report, made: Artifact) -> list[Row]:
+    report = DefenseReport.restore(made.tensors, made.record)
+    trained = lab.store.load(task.networks[-1].settings(lab.data.fingerprint))
+    epochs = trained.record["epochs"] if trained else []
+    counts = {knows: report.accuracy(knows) for knows in MEASURED}
+    return [
+        Row(
+            **_common(lab, task, knows),
+            n=len(report.labels),
+            rejected=0,
+            right=counts[knows].correct,
+            wrong=counts[knows].total - counts[knows].correct,
+            made=None,
+            unchanged=report.unchanged,
+            collapsed=report.collapsed,
+            jacobian=made.record["jacobian"],
+            median_l2=None,
+            forward_passes=None,
+            backward_passes=None,
+            training_seconds=round(sum(epoch["seconds"] for epoch in epochs), 1),
+            seconds=round(made.record["seconds"], 1),
+            precision=trained.record["precision"] if trained else "",
+            **_provenance(task, made),
+            not_fooled=pack_bits(report.right(knows)),
+            l2="",
+        )
+        for knows in MEASURED
+    ]
+
+
+def _row_of_trial(lab: Lab, task: Trial, made: Artifact) -> Row:
+    report = TrialReport.restore(made)
+    counts, sizes = report.outcome.counts, report.norms["L2"]
+    fooling = sizes[~report.not_fooled]
+    unbounded = isinstance(task.threat.attack, MinimalNormAttack) and not task.threat.knows.needs_no_defense
+    return Row(
+        **_common(lab, task, task.threat.knows),
+        n=len(sizes),
+        rejected=counts["rejected"],
+        right=counts["accepted and right"],
+        wrong=counts["accepted and wrong"],
+        made=int(report.success.sum()),
+        unchanged=None,
+        collapsed=None,
+        jacobian=None,
+        median_l2=round(float(fooling.median()), 3) if len(fooling) else None,
+        forward_passes=round(report.forward_passes, 1),
+        backward_passes=round(report.backward_passes, 1),
+        training_seconds=None,
+        seconds=round(report.seconds, 1),
+        precision="",
+        **_provenance(task, made),
+        not_fooled=pack_bits(report.not_fooled),
+        l2=pack_sizes(sizes) if unbounded else "",
+    )
+
+
+def _common(lab: Lab, task: Measurement, knows: Knowledge) -> dict[str, Any]:
+    """Return what of a task's row is known before it is made: all that its identity holds, but for the images."""
+    if isinstance(task, Report):
+        classifier, seed, attack = task.classifier, task.reformer_seed, repr(task.attack)
+    else:
+        classifier, seed, attack = task.specs.classifier(), task.specs.seed, repr(task.threat.attack)
+    return {
+        "dataset": lab.data.name,
+        "budget": lab.budget.name,
+        "classifier_epochs": classifier.config.epochs,
+        "classifier_seed": classifier.config.seed,
+        "reformer_seed": seed,
+        "defense": task.defense.label,
+        "attack": attack,
+        "knows": knows,
+    }
+
+
+def _provenance(task: Measurement, made: Artifact) -> dict[str, Any]:
+    versions = {name: made.record["versions"][name] for name in ("torch", "python")}
+    return {"device": made.record["device"], **versions, "training_code": task.training_code, "code": task.code}
+
+
+def without_known(lab: Lab, tasks: Iterable[Measurement], rows: Iterable[Row]) -> list[Measurement]:
+    """Return the tasks that these rows do not hold, or hold as another state of the code made them."""
+    by_identity = {row.identity: row for row in rows}
+
+    def is_known(task: Measurement) -> bool:
+        for knows in MEASURED if isinstance(task, Report) else (task.threat.knows,):
+            row = by_identity.get((*_common(lab, task, knows).values(), task.images))
+            if row is None or (row.training_code, row.code) != (task.training_code, task.code):
+                return False
+            if isinstance(task, Report) and task.jacobian_images and row.jacobian is None:
+                return False
+        return True
+
+    return [task for task in tasks if not is_known(task)]
+
+
+def read_results(path: Path) -> list[Row]:
+    """Return the rows of a results file; none if there is no file."""
+    return read_rows(path, Row) if path.exists() else []
+
+
+def add_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Add rows to a results file; rows that are in it already and are not among them stay."""
+    kept = {row.identity: row for row in read_results(path)}
+    write_rows(path, (kept | {row.identity: row for row in rows}).values())
+
+
+def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew: Crew | None = None) -> Results:
+    """Carry out the steps of a study, one after the other, and write the results file after each.
+
+    Args:
+        lab: its budget, data and store.
+        steps: what to measure, see `plan`.
+        path: of the results file. Rows that are in it already stay.
+        crew: who does it; by default the lab's own.
+
+    Raises:
+        ValueError: if the file holds results of another dataset or budget.
+    """
+    ours = (lab.data.name, lab.budget.name)
+    if others := {(row.dataset, row.budget) for row in read_results(path)} - {ours}:
+        raise ValueError(f"{path} holds results of {sorted(others)}, these are of {ours}: name another file")
+    for number, wanted in enumerate(steps, start=1):
+        tasks = without_known(lab, wanted, read_results(path))
+        known = f", {len(wanted) - len(tasks)} of {len(wanted)} are in the file" if len(tasks) < len(wanted) else ""
+        text = f"{len(tasks)} measurements, {lab.data.title}, {lab.budget.name} budget{known}"
+        print(f"step {number} of {len(steps)}: {text}", file=sys.stderr)
+        try:
+            lab.make(tasks, crew)
+        finally:
+            add_rows(path, [row for task in tasks for row in rows_of(lab, task)])
+    return Results(read_results(path))
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise a ValueError unless there is a seed, and none is given twice."""
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise ValueError(f"seeds must be different, and at least one, got {list(seeds)}")
+
+
+def run_attacks(lab: Lab, trials: Sequence[Trial]) -> Results:
+    """Carry out trials, several at once, and return their results."""
+    lab.make(trials)
+    return Results(row for trial in trials for row in rows_of(lab, trial))
