@@ -83,8 +83,8 @@ def measure(budget: str, device: torch.device, report: Callable[[str], None]) ->
         for_each(carry_out, missing, "seeds and precisions", min(usable_cores(), len(missing)))
     for task in missing if device.type != "cpu" else ():
         carry_out(task)
-    found = {task: json.loads(task.path.read_text())["counts"] for task in tasks}
-    return compare(*([found[task] for task in tasks if task.precision == name] for name in ("float32", reduced)))
+    counts_of = {task: json.loads(task.path.read_text())["counts"] for task in tasks}
+    return compare(*([counts_of[task] for task in tasks if task.precision == name] for name in ("float32", reduced)))
 
 
 def compare(full: Iterable[Counts], reduced: Iterable[Counts]) -> list[dict[str, object]]:
@@ -101,8 +101,8 @@ def compare(full: Iterable[Counts], reduced: Iterable[Counts]) -> list[dict[str,
     for defense in every["float32"][0]:
         for setting in SETTINGS:
             percent = {
-                name: [100 * each[defense][setting]["correct"] / each[defense][setting]["total"] for each in counts]
-                for name, counts in every.items()
+                name: [100 * of[defense][setting]["correct"] / of[defense][setting]["total"] for of in seeds]
+                for name, seeds in every.items()
             }
             difference = statistics.mean(percent["reduced"]) - statistics.mean(percent["float32"])
             spread = max(percent["float32"]) - min(percent["float32"])

@@ -23,7 +23,7 @@ TRAINING_IMAGES, TEST_IMAGES = 55_000, 10_000
 def trainings() -> list[TrainingSpec]:
     """Return every training of the protocol, each once."""
     specs = TrainingSpecs(PAPER, 0)
-    return with_parents([specs.classifier(), *(specs.reformer(each) for each in GRID if each != NO_REFORMER)])
+    return with_parents([specs.classifier(), *(specs.reformer(defense) for defense in GRID if defense != NO_REFORMER)])
 
 
 def case_of(spec: TrainingSpec) -> tuple[str, float]:
@@ -62,9 +62,9 @@ def run(seed: int, device: torch.device) -> dict[str, object]:
     lab.prepare(GRID)
     rows = [
         {
-            "defence": each.label,
-            **{key: str(lab.report(each).accuracy(key)) for key in ("clean", "grey_box", "white_box")},
+            "defence": defense.label,
+            **{key: str(lab.report(defense).accuracy(key)) for key in ("clean", "grey_box", "white_box")},
         }
-        for each in GRID
+        for defense in GRID
     ]
     return {"seed": seed, "dataset": lab.data.title, "seconds": round(time.perf_counter() - started), "rows": rows}
