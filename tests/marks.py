@@ -1,6 +1,7 @@
 """What an answer to an assignment's task would get, found by running the cells in this process: milliseconds for each.
 
-The real autograder runs the same cells in kernels of their own; `tests/coursework/test_grading.py` compares the two.
+The real autograder runs the same cells in kernels of their own; `tests/tools/coursework/test_autograding.py` compares
+the two.
 """
 
 import ast
@@ -16,9 +17,9 @@ from magnet_helpers.checks import Feedback
 from tools.coursework.assignments import Assignment, part_of, runs_when_graded, task_of
 from tools.coursework.students import student_copy
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "notebooks" / "assignments" / "source"
-ANSWERS = Path(__file__).parent / "answers"
+ANSWERS = ROOT / "tests" / "tools" / "coursework" / "answers"
 
 
 @dataclass(frozen=True)
