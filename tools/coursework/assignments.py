@@ -19,7 +19,7 @@ from tools.site.notebooks import notebook_metadata
 
 DIFFICULTIES = ("easy", "medium", "hard", "open")
 METADATA = "magnet_lab"  # the key of what we say about cells and notebooks
-PARTS = ("solution", "tests", "answer", "rubric", "B")
+CELL_PARTS = ("solution", "tests", "answer", "rubric", "B")
 
 
 class AssignmentError(ValueError):
@@ -88,7 +88,7 @@ class Assignment:
 
 
 def part_of(cell: NotebookNode) -> str:
-    """Return what a cell is: one of `PARTS`, `"task"` for the cell that sets a task, or nothing."""
+    """Return what a cell is: one of `CELL_PARTS`, `"task"` for the cell that sets a task, or nothing."""
     return str(cell.metadata.get(METADATA, {}).get("part", ""))
 
 
@@ -143,8 +143,8 @@ def _read_cells(path: Path) -> NotebookNode:
         unknown = set(cell.metadata) - set(header) - {"tags", "lines_to_next_cell"}
         if unknown:
             raise AssignmentError(f"{path.name}: a cell says {', '.join(sorted(unknown))}, which is not known")
-        if header.get("part", "solution") not in PARTS:
-            raise AssignmentError(f"{path.name}: part must be one of {', '.join(PARTS)}, got {header['part']!r}")
+        if header.get("part", "solution") not in CELL_PARTS:
+            raise AssignmentError(f"{path.name}: part must be one of {', '.join(CELL_PARTS)}, got {header['part']!r}")
         if "points" in header:
             header["part"] = "task"
         cell.metadata = nbformat.from_dict({METADATA: header} if header else {})
