@@ -16,7 +16,8 @@ def run_coursework(options: argparse.Namespace, checkout: Path) -> int:
     try:
         from tools.coursework.assignments import read_assignments
         from tools.coursework.confinement import ConfinementError
-        from tools.coursework.grading import GradingError, grade_folder
+        from tools.coursework.gradebook import GradingError
+        from tools.coursework.grading import grade_folder
         from tools.coursework.students import zip_student_copies
         from tools.coursework.submissions import SubmissionError
     except ImportError as error:

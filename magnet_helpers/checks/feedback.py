@@ -37,7 +37,7 @@ class Feedback:
 
 
 def off(message: str) -> Feedback:
-    """Return the verdict that something is off."""
+    """Return the feedback that something is off."""
     return Feedback(False, message)
 
 
@@ -117,20 +117,20 @@ def compare(
 
 
 def attempt(function: Callable[..., object], *arguments: object) -> object:
-    """Return what a student's function returns for these arguments, or the verdict that it raised an error.
+    """Return what a student's function returns for these arguments, or the feedback that it raised an error.
 
     Tensors are handed over as copies, so that a function that writes into its arguments cannot spoil the check; that it
-    wrote into them is a verdict of its own.
+    wrote into them is something that is off, too.
     """
-    copies = [each.clone() if isinstance(each, Tensor) else each for each in arguments]
+    copies = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
     try:
         answer = function(*copies)
     except NotImplementedError:
         return off("nothing written yet")
     except Exception as error:  # whatever a student's code raises is what the student should read
         return off(f"it raised {type(error).__name__}: {error}")
-    for ours, theirs in zip(arguments, copies, strict=True):
-        if isinstance(ours, Tensor) and isinstance(theirs, Tensor) and not torch.equal(ours, theirs):
+    for argument, copy in zip(arguments, copies, strict=True):
+        if isinstance(argument, Tensor) and isinstance(copy, Tensor) and not torch.equal(argument, copy):
             return off("the function changes its arguments: work on a copy, as in `x + …`, not `x += …`")
     return answer
 
@@ -142,7 +142,7 @@ def check(
     success: str,
     tolerance: float = 1e-4,
 ) -> Feedback:
-    """Return the first verdict that something is off, or that all cases are right.
+    """Return the first feedback that something is off, or that all cases are right.
 
     Args:
         function: the student's.
@@ -152,11 +152,11 @@ def check(
     """
     for arguments, right, mistakes in cases:
         answer = attempt(function, *arguments)
-        verdict = (
+        feedback = (
             answer if isinstance(answer, Feedback) else compare(answer, right, mistakes=mistakes, tolerance=tolerance)
         )
-        if not verdict:
-            return verdict
+        if not feedback:
+            return feedback
     return Feedback(True, success)
 
 
@@ -180,5 +180,5 @@ def check_gradient(
     (gradient,) = torch.autograd.grad(answer.sum(), first, allow_unused=True)
     if gradient is None:
         return off("the value is right, but no gradient comes through to the first argument")
-    verdict = compare(gradient, right)
-    return Feedback(True, success) if verdict else off(f"the value is right, its gradient is not: {verdict.message}")
+    feedback = compare(gradient, right)
+    return Feedback(True, success) if feedback else off(f"the value is right, its gradient is not: {feedback.message}")

@@ -8,7 +8,10 @@ from magnet_helpers.checks.feedback import Feedback, check
 
 
 def check_largest_change(largest_change: Callable[..., object]) -> Feedback:
-    """Check `largest_change(images (N, 1, H, W), adversarial, same shape) → max |adversarial − images|, shape (N,)`."""
+    """Check `largest_change(images (N, 1, H, W), adversarial, same shape) → max |adversarial − images|, shape (N,)`.
+
+    Lesson 00, "Try it", exercise 1.
+    """
     generator = torch.Generator().manual_seed(1)
     cases = []
     for shape in ((3, 1, 5, 4), (1, 1, 28, 28)):

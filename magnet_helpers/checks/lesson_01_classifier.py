@@ -14,7 +14,10 @@ Z = 1.959964
 
 
 def check_count(count_correct: Callable[..., object]) -> Feedback:
-    """Check `count_correct(logits (N, 10), labels (N,)) → (correct, total)`."""
+    """Check `count_correct(logits (N, 10), labels (N,)) → (correct, total)`.
+
+    Assignment 01, "Count the right answers".
+    """
     generator = torch.Generator().manual_seed(1)
     cases = []
     for n in (7, 1):
@@ -34,12 +37,15 @@ def check_count(count_correct: Callable[..., object]) -> Feedback:
 
 
 def check_cross_entropy(cross_entropy: Callable[..., object]) -> Feedback:
-    """Check `cross_entropy(logits (N, 10), labels (N,)) → mean in nats`, also for very large logits."""
+    """Check `cross_entropy(logits (N, 10), labels (N,)) → mean in nats`, also for very large logits.
+
+    Assignment 01, "Cross entropy that does not overflow".
+    """
     generator = torch.Generator().manual_seed(2)
     logits, labels = 3 * torch.randn(5, 10, generator=generator), torch.tensor([3, 1, 4, 1, 5])
 
-    def loss(reduction: str, some: Tensor) -> Tensor:
-        return F.cross_entropy(some, labels, reduction=reduction)
+    def loss(reduction: str, logits: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, reduction=reduction)
 
     mistakes = {
         "it is the sum over the images; wanted is the mean": loss("sum", logits),
@@ -51,17 +57,20 @@ def check_cross_entropy(cross_entropy: Callable[..., object]) -> Feedback:
         "this is in bits: the logarithm is the natural one": loss("mean", logits) / torch.tensor(2.0).log(),
     }
     large, success = 1000 * logits, "the mean cross entropy in nats, also for logits in the thousands"
-    verdict = check(
+    feedback = check(
         cross_entropy,
         [((logits, labels), loss("mean", logits), mistakes), ((large, labels), loss("mean", large), {})],
         success=success,
     )
     gradient = (logits.softmax(dim=1) - F.one_hot(labels, 10)) / len(labels)
-    return check_gradient(cross_entropy, (logits, labels), gradient, success=success) if verdict else verdict
+    return check_gradient(cross_entropy, (logits, labels), gradient, success=success) if feedback else feedback
 
 
 def check_wilson_interval(wilson_interval: Callable[..., object]) -> Feedback:
-    """Check `wilson_interval(correct, total) → (low, high)`, the 95 % score interval of a share (Wilson 1927)."""
+    """Check `wilson_interval(correct, total) → (low, high)`, the 95 % score interval of a share (Wilson 1927).
+
+    Lesson 01, "Try it", exercise 1; assignment 01, "The Wilson interval".
+    """
     cases = []
     for k, n in ((95, 100), (0, 20), (20, 20), (7, 9)):
         bounds = binomtest(k, n).proportion_ci(0.95, method="wilson")

@@ -11,7 +11,10 @@ Layer = tuple[str, int] | tuple[str, int, int]  # ("conv", filters, side of a fi
 
 
 def check_pixel_error(pixel_error: Callable[..., object]) -> Feedback:
-    """Check `pixel_error(images (N, 1, H, W), reconstructions) → root of the mean squared difference, shape (N,)`."""
+    """Check `pixel_error(images (N, 1, H, W), reconstructions) → root of the mean squared difference, shape (N,)`.
+
+    Lesson 02, "Try it", exercise 1.
+    """
     generator = torch.Generator().manual_seed(3)
     cases = []
     for shape in ((3, 1, 6, 5), (1, 1, 28, 28)):
@@ -32,6 +35,8 @@ def check_reconstruction_error(reconstruction_error: Callable[..., object]) -> F
     """Check `reconstruction_error(images (N, 1, H, W), reconstructions) → ‖x − x̂‖², shape (N,)`, its gradient too.
 
     Other shapes must be refused with a ValueError, also where PyTorch would broadcast them.
+
+    Assignment 02, "The error of each image".
     """
     generator = torch.Generator().manual_seed(4)
     cases = []
@@ -49,13 +54,13 @@ def check_reconstruction_error(reconstruction_error: Callable[..., object]) -> F
         }
         cases.append(((images, copies), right, mistakes))
     success = "‖x − x̂‖² of each image; other shapes are refused"
-    verdict = check(reconstruction_error, cases, success=success)
+    feedback = check(reconstruction_error, cases, success=success)
     images, copies = torch.rand(3, 1, 6, 5, generator=generator), torch.rand(3, 1, 6, 5, generator=generator)
-    if verdict:
-        verdict = check_gradient(reconstruction_error, (copies, images), 2 * (copies - images), success=success)
+    if feedback:
+        feedback = check_gradient(reconstruction_error, (copies, images), 2 * (copies - images), success=success)
     for other in (images[:, 0], images[:1], images[:2], images[..., :4]):
-        verdict = verdict and _is_refused(reconstruction_error, images, other, success)
-    return verdict
+        feedback = feedback and _is_refused(reconstruction_error, images, other, success)
+    return feedback
 
 
 def _is_refused(function: Callable[..., object], images: Tensor, other: Tensor, success: str) -> Feedback:
@@ -73,6 +78,8 @@ def check_encoder_size(encoder_size: Callable[..., object]) -> Feedback:
     """Check `encoder_size(layers, side) → (weights, numbers in the code)` for images of one channel.
 
     Each layer is `("conv", filters, side of a filter)`, `("pool", side)` or `("dense", units)`.
+
+    Assignment 02, "How large is an encoder, and how large its code?".
     """
     cases = []
     for layers, side in (
@@ -134,6 +141,8 @@ def check_linear_reconstructions(linear_reconstructions: Callable[..., object]) 
     """Check `linear_reconstructions(train (M, 1, H, W), images (N, 1, H, W), k) → images (N, 1, H, W)`.
 
     Principal components (Pearson 1901): the mean of the training images, and their k directions of largest variance.
+
+    Assignment 02, "The best linear autoencoder".
     """
     generator = torch.Generator().manual_seed(5)
     cases = []

@@ -12,7 +12,10 @@ from magnet_helpers.seeds import initial_weights_from
 
 
 def check_sign_noise(sign_noise: Callable[..., object]) -> Feedback:
-    """Check `sign_noise(images (N, 1, H, W), epsilon, z) → clip(x + ε·sign(z), 0, 1)`, z of the shape of x."""
+    """Check `sign_noise(images (N, 1, H, W), epsilon, z) → clip(x + ε·sign(z), 0, 1)`, z of the shape of x.
+
+    Lesson 03, "Try it", exercise 1.
+    """
     generator = torch.Generator().manual_seed(6)
     cases = []
     for shape, epsilon in (((3, 1, 6, 5), 0.3), ((1, 1, 28, 28), 0.1)):
@@ -29,18 +32,23 @@ def check_sign_noise(sign_noise: Callable[..., object]) -> Feedback:
 
 
 def check_corrupt(corrupt: Callable[..., object]) -> Feedback:
-    """Check `corrupt(images (N, 1, H, W), noise_std (N,), z) → clip(xᵢ + σᵢ·zᵢ, 0, 1)`, z of the shape of x."""
+    """Check `corrupt(images (N, 1, H, W), noise_std (N,), z) → clip(xᵢ + σᵢ·zᵢ, 0, 1)`, z of the shape of x.
+
+    Assignment 03, "Noise of a different level for each image".
+    """
     generator = torch.Generator().manual_seed(7)
     cases = []
     for shape in ((6, 1, 6, 6), (5, 1, 4, 7), (1, 1, 28, 28)):
         images, z = torch.rand(shape, generator=generator), torch.randn(shape, generator=generator)
         noise_std = torch.rand(shape[0], generator=generator)
-        each = noise_std.view(-1, 1, 1, 1)
-        unclipped = images + each * z
+        level = noise_std.view(-1, 1, 1, 1)
+        unclipped = images + level * z
         mistakes = {
             "some pixels lie outside [0, 1]: what comes out must be an image": unclipped,
-            "the levels were taken for variances; they are standard deviations": (images + each.sqrt() * z).clamp(0, 1),
-            "the levels were squared; they are standard deviations": (images + each.square() * z).clamp(0, 1),
+            "the levels were taken for variances; they are standard deviations": (images + level.sqrt() * z).clamp(
+                0, 1
+            ),
+            "the levels were squared; they are standard deviations": (images + level.square() * z).clamp(0, 1),
             "one level for each *column*: PyTorch lines shapes up from the right": (images + noise_std * z).clamp(0, 1)
             if shape[3] in (1, shape[0])
             else -images,
@@ -49,7 +57,7 @@ def check_corrupt(corrupt: Callable[..., object]) -> Feedback:
             ).clamp(0, 1)
             if shape[2] in (1, shape[0])
             else -images,
-            "the noise was clipped; wanted is that the image is": images + (each * z).clamp(0, 1),
+            "the noise was clipped; wanted is that the image is": images + (level * z).clamp(0, 1),
             "all images got the same level": (images + noise_std[0] * z).clamp(0, 1),
         }
         cases.append(((images, noise_std, z), unclipped.clamp(0, 1), mistakes))
@@ -60,6 +68,8 @@ def check_denoising_loss(denoising_loss: Callable[..., object]) -> Feedback:
     """Check `denoising_loss(network, images (N, 1, H, W), noise_std, z) → mean of ‖x − g(f(x̃))‖²`, its gradient too.
 
     x̃ = clip(x + σz, 0, 1), with one number σ and given z of the images' shape.
+
+    Assignment 03, "The denoising loss".
     """
     generator = torch.Generator().manual_seed(8)
     network = _small_network()
@@ -90,12 +100,12 @@ def check_denoising_loss(denoising_loss: Callable[..., object]) -> Feedback:
             .flatten(start_dim=1)
             .sum(dim=1),
         }
-        theirs = deepcopy(network)
-        answer = attempt(denoising_loss, theirs, images, noise_std, z)
-        verdict = answer if isinstance(answer, Feedback) else compare(answer, right, mistakes=mistakes)
-        if not verdict:
-            return verdict
-        reached = _compare_gradients(answer, theirs, torch.autograd.grad(right, list(network.parameters())))
+        copy = deepcopy(network)
+        answer = attempt(denoising_loss, copy, images, noise_std, z)
+        feedback = answer if isinstance(answer, Feedback) else compare(answer, right, mistakes=mistakes)
+        if not feedback:
+            return feedback
+        reached = _compare_gradients(answer, copy, torch.autograd.grad(right, list(network.parameters())))
         if not reached:
             return reached
     return Feedback(True, "noisy in, compared with clean, and the gradient reaches every weight")
@@ -117,13 +127,18 @@ def _compare_gradients(answer: object, network: nn.Module, right: tuple[Tensor, 
         return off("the value is right, its gradient cannot be taken afterwards: did the function go backward itself?")
     if any(gradient is None for gradient in gradients):
         return off("the value is right, but no gradient reaches the network's weights")
-    ours, theirs = (torch.cat([part.flatten() for part in parts]) for parts in (right, cast("list[Tensor]", gradients)))
-    verdict = compare(theirs, ours)
-    return verdict if verdict else off(f"the value is right, its gradient is not: {verdict.message}")
+    wanted, reached = (
+        torch.cat([part.flatten() for part in parts]) for parts in (right, cast("list[Tensor]", gradients))
+    )
+    feedback = compare(reached, wanted)
+    return feedback if feedback else off(f"the value is right, its gradient is not: {feedback.message}")
 
 
 def check_spread(spread: Callable[..., object]) -> Feedback:
-    """Check `spread(outputs (N, 1, H, W), images) → mean std over the images of the outputs / that of the images`."""
+    """Check `spread(outputs (N, 1, H, W), images) → mean std over the images of the outputs / that of the images`.
+
+    Assignment 03, "Has it collapsed?".
+    """
     generator = torch.Generator().manual_seed(10)
     cases = []
     for n, scale in ((9, 1.0), (6, 0.05), (2, 0.5)):

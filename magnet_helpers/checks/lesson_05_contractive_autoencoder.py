@@ -10,7 +10,10 @@ from magnet_helpers.checks.feedback import Feedback, attempt, check, check_gradi
 
 
 def check_relu_layer_penalty(penalty: Callable[..., object]) -> Feedback:
-    """Check `relu_layer_penalty(codes (N, m), weight (m, n)) → ‖∂h/∂x‖²_F of h = relu(W x + b)`, shape (N,)."""
+    """Check `relu_layer_penalty(codes (N, m), weight (m, n)) → ‖∂h/∂x‖²_F of h = relu(W x + b)`, shape (N,).
+
+    Lesson 05, "Try it", exercise 1.
+    """
     generator = torch.Generator().manual_seed(50)
     cases = []
     for n, m, inputs in ((3, 5, 5), (4, 6, 2)):
@@ -37,6 +40,8 @@ def check_sigmoid_layer_penalty(penalty: Callable[..., object]) -> Feedback:
     """Check `sigmoid_layer_penalty(codes (N, m), weight (m, n)) → ‖∂h/∂x‖²_F of h = σ(W x + b)`, shape (N,).
 
     Gradients must reach both arguments.
+
+    Assignment 05, "The penalty of one layer".
     """
     generator = torch.Generator().manual_seed(51)
     cases: list[tuple[tuple[Tensor, Tensor], Tensor, dict[str, object]]] = []
@@ -64,15 +69,15 @@ def check_sigmoid_layer_penalty(penalty: Callable[..., object]) -> Feedback:
             mistakes["it is the mean over the images; wanted is one number for each"] = right.mean()
         cases.append(((codes, weight), right, mistakes))
     success = "the closed form agrees, and gradients come through to the codes and to the weights"
-    verdict = check(penalty, cases, success=success)
+    feedback = check(penalty, cases, success=success)
     (codes, weight), _, _ = cases[0]
     slopes, rows = codes * (1 - codes), weight.square().sum(dim=1)
     of_codes = 2 * slopes * (1 - 2 * codes) * rows
     of_weight = 2 * slopes.square().sum(dim=0)[:, None] * weight
     return (
-        verdict
+        feedback
         and check_gradient(penalty, (codes, weight), of_codes, success=success)
-        and check_gradient(lambda some, h: penalty(h, some), (weight, codes), of_weight, success=success)
+        and check_gradient(lambda w, h: penalty(h, w), (weight, codes), of_weight, success=success)
     )
 
 
@@ -90,6 +95,8 @@ def check_penalty_by_projections(penalty: Callable[..., object]) -> Feedback:
     """Check `penalty_by_projections(encoder, images (N, …), directions (K, N, …)) → mean of ‖J v‖²`, shape (N,).
 
     Gradients must reach what the encoder is made of.
+
+    Assignment 05, "The penalty of any encoder, by projections".
     """
     generator = torch.Generator().manual_seed(52)
     weight, images = torch.randn(4, 6, generator=generator), torch.randn(3, 6, generator=generator)
@@ -114,14 +121,14 @@ def check_penalty_by_projections(penalty: Callable[..., object]) -> Feedback:
         "the directions were scaled to length 1; take them as they are": squared.mean(dim=0) / 6,
     }
     right, success = squared.mean(dim=0), "the mean of ‖Jv‖² agrees, and it can be trained with"
-    verdict = check(penalty, [((partial(_encode, weight), images, directions), right, mistakes)], success=success)
+    feedback = check(penalty, [((partial(_encode, weight), images, directions), right, mistakes)], success=success)
 
-    def of_weight(some: Tensor, x: Tensor, v: Tensor) -> object:
-        return penalty(partial(_encode, some), x, v)
+    def of_weight(w: Tensor, x: Tensor, v: Tensor) -> object:
+        return penalty(partial(_encode, w), x, v)
 
     live = weight.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(_products(live, images, directions).square().sum() / 5, live)
-    return verdict and check_gradient(of_weight, (weight, images, directions), gradient, success=success)
+    return feedback and check_gradient(of_weight, (weight, images, directions), gradient, success=success)
 
 
 class _Autoencoder(nn.Module):
@@ -158,6 +165,8 @@ def check_contractive_loss(contractive_loss: Callable[..., object]) -> Feedback:
     """Check `contractive_loss(network, images (N, P), penalty_weight) → mean of ‖x − x̂‖² + λ‖∂h/∂x‖²_F`.
 
     The network has `dense`, `encode(images)` and `decode(codes)`; gradients must reach all its weights.
+
+    Assignment 05, "Find the bugs".
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(53)
@@ -183,17 +192,17 @@ def check_contractive_loss(contractive_loss: Callable[..., object]) -> Feedback:
     }
     success = "the loss is that of the formula, and its gradient reaches the live weights"
     arguments = (network, images, penalty_weight)
-    verdict = check(contractive_loss, [(arguments, loss(live), mistakes)], success=success)
-    if not verdict:
-        return verdict
+    feedback = check(contractive_loss, [(arguments, loss(live), mistakes)], success=success)
+    if not feedback:
+        return feedback
     answer = attempt(contractive_loss, *arguments)
     if not isinstance(answer, Tensor) or not answer.requires_grad:
         return off("the value is right, but no gradient comes through: was it detached, or turned into a plain number?")
-    (found,) = torch.autograd.grad(answer, live, allow_unused=True)
+    (gradient,) = torch.autograd.grad(answer, live, allow_unused=True)
     (right,) = torch.autograd.grad(loss(live), live)
     (cut,) = torch.autograd.grad(loss(live.detach()), live)
     hint = "the value is right, but the penalty still takes W for a constant: its gradient does not reach the weights"
     (none,) = torch.autograd.grad(network.errors(images).mean(), live)
     no_hint = "the value is right, but the penalty has no gradient at all: a training could not lower it"
-    verdict = compare(found, right, mistakes={hint: cut, no_hint: none})
-    return Feedback(True, success) if verdict else verdict
+    feedback = compare(gradient, right, mistakes={hint: cut, no_hint: none})
+    return Feedback(True, success) if feedback else feedback

@@ -1,4 +1,4 @@
-"""Checks for lesson 06: the size of a change, and FGSM in its grey-box and white-box forms."""
+"""Checks for lesson 06: FGSM with labels given and predicted, in the grey and the white box, and towards a target."""
 
 from collections.abc import Callable, Sequence
 
@@ -70,12 +70,12 @@ def _mistakes(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, o
 
 
 def _leaves_no_trace(
-    attack: Callable[..., object], networks: Sequence[nn.Module], images: Tensor, *others: object
+    attack: Callable[..., object], networks: Sequence[nn.Module], images: Tensor, *arguments: object
 ) -> Feedback:
     """Return whether networks and images are afterwards as they were, and the result is plain numbers."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
     images = images.clone()
-    answer = attempt(lambda: attack(*networks, images, *others))
+    answer = attempt(lambda: attack(*networks, images, *arguments))
     has_gradients = any(parameter.grad is not None for parameter in parameters)
     is_frozen = not all(parameter.requires_grad for parameter in parameters)
     if isinstance(answer, Feedback):
@@ -97,6 +97,8 @@ def check_fgsm(fgsm: Callable[..., object]) -> Feedback:
     """Check `fgsm(network, images (N, 1, H, W), labels (N,), epsilon) → adversarial images`, a step on these labels.
 
     Network and images must be afterwards as they were.
+
+    Assignment 06, "One step uphill".
     """
     _, network, images = _network(61)
     answers = network(images).argmax(dim=1)
@@ -107,15 +109,17 @@ def check_fgsm(fgsm: Callable[..., object]) -> Feedback:
         )
     }
     right, success = _step(images, _gradient(network, images, labels)), "one step uphill, within ε and within [0, 1]"
-    verdict = check(fgsm, [((network, images, labels, EPSILON), right, mistakes)], success=success)
-    verdict = verdict and _leaves_no_trace(fgsm, [network], images, labels, EPSILON)
-    return Feedback(True, success) if verdict else verdict
+    feedback = check(fgsm, [((network, images, labels, EPSILON), right, mistakes)], success=success)
+    feedback = feedback and _leaves_no_trace(fgsm, [network], images, labels, EPSILON)
+    return Feedback(True, success) if feedback else feedback
 
 
 def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Feedback:
     """Check `fgsm_predicted(network, images (N, 1, H, W), epsilon) → adversarial images`, on the network's own answers.
 
     Network and images must be afterwards as they were.
+
+    Assignment 06, "Without the right labels".
     """
     _, network, images = _network(62)
     logits = network(images)
@@ -131,9 +135,9 @@ def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Feedback:
         "the target is the network's probabilities; wanted is its answer, one digit": _step(images, moving),
     }
     right, success = _step(images, _gradient(network, images, answers)), "one step away from the network's own answers"
-    verdict = check(fgsm_predicted, [((network, images, EPSILON), right, mistakes)], success=success)
-    verdict = verdict and _leaves_no_trace(fgsm_predicted, [network], images, EPSILON)
-    return Feedback(True, success) if verdict else verdict
+    feedback = check(fgsm_predicted, [((network, images, EPSILON), right, mistakes)], success=success)
+    feedback = feedback and _leaves_no_trace(fgsm_predicted, [network], images, EPSILON)
+    return Feedback(True, success) if feedback else feedback
 
 
 def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Feedback:
@@ -141,6 +145,8 @@ def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Feedback:
 
     One step on reformer and classifier as one network and on its own answers. Networks and images must be afterwards
     as they were.
+
+    Assignment 06, "Find the bug".
     """
     reformer, classifier, images = _network(63)
     both = nn.Sequential(reformer, classifier)
@@ -169,9 +175,9 @@ def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Feedback:
         ),
     }
     right, success = _step(images, gradient), "the gradient goes through the reformer"
-    verdict = check(white_box_fgsm, [((reformer, classifier, images, EPSILON), right, mistakes)], success=success)
-    verdict = verdict and _leaves_no_trace(white_box_fgsm, [reformer, classifier], images, EPSILON)
-    return Feedback(True, success) if verdict else verdict
+    feedback = check(white_box_fgsm, [((reformer, classifier, images, EPSILON), right, mistakes)], success=success)
+    feedback = feedback and _leaves_no_trace(white_box_fgsm, [reformer, classifier], images, EPSILON)
+    return Feedback(True, success) if feedback else feedback
 
 
 def check_targeted_step(targeted_step: Callable[..., object]) -> Feedback:
@@ -179,6 +185,8 @@ def check_targeted_step(targeted_step: Callable[..., object]) -> Feedback:
 
     x' = clip(x − ε·sign ∂L(x, target)/∂x, 0, 1): the targeted form of FGSM (Kurakin et al. 2017, "Adversarial Machine
     Learning at Scale", section 2.3).
+
+    Lesson 06, "Try it", exercise 1.
     """
     _, network, images = _network(64)
     targets = (network(images).argmax(dim=1) + torch.tensor([1, 2, 3, 4, 5, 6])) % 10

@@ -18,7 +18,10 @@ def _by_the_rule(low: float, high: float, threshold: float) -> str:
 
 
 def check_ledger_rule(ledger_rule: Callable[..., object]) -> Feedback:
-    """Check `ledger_rule(low, high, threshold) → "holds"`, `"does not hold"` or `"undecided"`, for an interval."""
+    """Check `ledger_rule(low, high, threshold) → "holds"`, `"does not hold"` or `"undecided"`, for an interval.
+
+    Lesson 07, "Try it", exercise 1.
+    """
     cases = [(0.5, 2.0, 0.0), (-1.0, 2.0, 0.0), (-3.0, -1.0, 0.0), (-0.8, -0.2, -1.0), (-1.8, -0.5, -1.0)]
     cases += [(0.2, 0.6, 1.0), (-2.0, 0.5, 0.0)]
     mistakes: dict[str, Callable[[float, float, float], str]] = {
@@ -49,13 +52,16 @@ def check_ledger_rule(ledger_rule: Callable[..., object]) -> Feedback:
         if answers == [rule(*case) for case in cases]:
             return off(hint)
     (low, high, threshold), answer = next(
-        (case, answer) for case, answer, each in zip(cases, answers, wanted, strict=True) if answer != each
+        (case, answer) for case, answer, right in zip(cases, answers, wanted, strict=True) if answer != right
     )
     return off(f"the interval [{low}, {high}] with the threshold {threshold} got {answer!r}")
 
 
 def check_mean_with_interval(mean_with_interval: Callable[..., object]) -> Feedback:
-    """Check `mean_with_interval(values, a list) → (mean, half-width of its 95 % interval)`, by Student's t."""
+    """Check `mean_with_interval(values, a list) → (mean, half-width of its 95 % interval)`, by Student's t.
+
+    Assignment 07, "A mean with its interval".
+    """
     cases = []
     for values in ([62.0, 57.4, 64.7], [1.0, 4.0], [3.0, -1.0, 2.5, 0.5, 7.0, 2.0]):
         n, mean = len(values), float(np.mean(values))
@@ -96,6 +102,8 @@ def check_paired_difference(paired_difference: Callable[..., object]) -> Feedbac
     """Check `paired_difference(first (N,), second (N,)) → (won, lost, p)` of which images two defences get right.
 
     p is exact and two-sided: the chance of a split at least as uneven if each image falls to either side like a coin.
+
+    Assignment 07, "A paired difference".
     """
 
     def parts(select: Callable[[list[object]], object]) -> Callable[[Tensor, Tensor], object]:
@@ -151,12 +159,15 @@ def check_paired_difference(paired_difference: Callable[..., object]) -> Feedbac
         }
         chances.append(((first, second), right, mistakes))
     success = "won, lost and the exact two-sided p agree, for thousands of images too"
-    verdict = check(parts(lambda three: three[:2]), counts, success=success)
-    return verdict and check(parts(lambda three: three[2]), chances, success=success)
+    feedback = check(parts(lambda three: three[:2]), counts, success=success)
+    return feedback and check(parts(lambda three: three[2]), chances, success=success)
 
 
 def check_worst_case(worst_case: Callable[..., object]) -> Feedback:
-    """Check `worst_case(correct (A, N) booleans) → share of the images that survive all attacks`."""
+    """Check `worst_case(correct (A, N) booleans) → share of the images that survive all attacks`.
+
+    Assignment 07, "The worst of several attacks".
+    """
     generator = torch.Generator().manual_seed(70)
     cases = []
     for attacks, images in ((3, 12), (4, 4), (1, 5)):

@@ -17,10 +17,13 @@ def _relative_entropy(first: Tensor, second: Tensor) -> Tensor:
 
 
 def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Feedback:
-    """Check `jensen_shannon(first (N, K), second (N, K)) → divergences (N,) in nats`, of float64 probabilities."""
+    """Check `jensen_shannon(first (N, K), second (N, K)) → divergences (N,) in nats`, of float64 probabilities.
+
+    Lesson 08, "Try it", exercise 1.
+    """
     generator = torch.Generator().manual_seed(80)
-    logits, others = 3 * torch.randn(2, 5, 10, generator=generator, dtype=torch.float64)
-    r, s, near = (each.softmax(dim=1) for each in (logits, others, logits + 1e-4 * others))
+    logits, changes = 3 * torch.randn(2, 5, 10, generator=generator, dtype=torch.float64)
+    r, s, near = (values.softmax(dim=1) for values in (logits, changes, logits + 1e-4 * changes))
     mean = (r + s) / 2
     from_r, from_s = _relative_entropy(r, mean), _relative_entropy(s, mean)
     one_way, other_way = (_relative_entropy(*pair).sum(dim=1) for pair in ((r, s), (s, r)))
@@ -35,9 +38,9 @@ def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Feedback:
         "it is one number for all images; wanted is one for each": right.mean(),
         "the probabilities of *one image* are summed: which dimension is that?": (from_r + from_s).sum(dim=0) / 2,
     }
-    verdict = check(jensen_shannon, [((r, s), right, mistakes)], success="")
-    if not verdict:
-        return verdict
+    feedback = check(jensen_shannon, [((r, s), right, mistakes)], success="")
+    if not feedback:
+        return feedback
     mean = (r + near) / 2
     tiny = (_relative_entropy(r, mean) + _relative_entropy(near, mean)).sum(dim=1) / 2
     if not check(jensen_shannon, [((r, near), tiny, {})], success=""):
@@ -51,7 +54,10 @@ def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Feedback:
 
 
 def check_reconstruction_score(reconstruction_score: Callable[..., object]) -> Feedback:
-    """Check `reconstruction_score(images (N, 1, 28, 28), reconstructions, p) → scores (N,)`, for p = 1 and 2."""
+    """Check `reconstruction_score(images (N, 1, 28, 28), reconstructions, p) → scores (N,)`, for p = 1 and 2.
+
+    Assignment 08, "How strange is an image?".
+    """
     generator = torch.Generator().manual_seed(81)
     images, reconstructions = torch.rand(2, 4, 1, 28, 28, generator=generator)
     reconstructions = 0.8 * reconstructions  # so that differences of both signs do not cancel
@@ -75,12 +81,12 @@ def check_reconstruction_score(reconstruction_score: Callable[..., object]) -> F
         }
         cases.append(((images[:n], reconstructions[:n], p), right, {} if n == 1 else mistakes))
     success = "one score for each image, with a gradient that an attacker could follow"
-    verdict = check(reconstruction_score, cases, success=success)
-    if not verdict:
-        return verdict
+    feedback = check(reconstruction_score, cases, success=success)
+    if not feedback:
+        return feedback
 
-    def of_squares(some: Tensor) -> object:  # an autoencoder of one line: the gradient has two ways to the image
-        return reconstruction_score(some, some**2, 2)
+    def of_squares(inputs: Tensor) -> object:  # an autoencoder of one line: the gradient has two ways to the image
+        return reconstruction_score(inputs, inputs**2, 2)
 
     slope = 2 * (images - images**2) * (1 - 2 * images) / 784
     return check_gradient(of_squares, (images,), slope, success=success)
@@ -90,6 +96,8 @@ def check_threshold(choose_threshold: Callable[..., object]) -> Feedback:
     """Check `choose_threshold(clean_scores (n,), false_positive_rate) → (threshold, rejected)`.
 
     Rejected is what scores *above* the threshold. It is the smallest with which no more than this share is rejected.
+
+    Assignment 08, "A threshold that keeps its price".
     """
     generator = torch.Generator().manual_seed(82)
 
@@ -139,7 +147,10 @@ def check_threshold(choose_threshold: Callable[..., object]) -> Feedback:
 
 
 def check_two_accuracies(two_accuracies: Callable[..., object]) -> Feedback:
-    """Check `two_accuracies(rejected (N, D), answers (N,), labels (N,)) → (rejected is wrong, rejected is right)`."""
+    """Check `two_accuracies(rejected (N, D), answers (N,), labels (N,)) → (rejected is wrong, rejected is right)`.
+
+    Assignment 08, "Two accuracies".
+    """
     generator = torch.Generator().manual_seed(83)
     cases = []
     for n, detectors in ((40, 3), (7, 1)):

@@ -1,4 +1,4 @@
-"""Checks for lesson 09: attacks that take many steps, meet random numbers, know the detectors, need no gradient."""
+"""Checks for lesson 09: attacks through what has no gradient, of many steps, on a random reformer, on detectors."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -31,31 +31,34 @@ def _tiny(generator: torch.Generator, *sizes: int) -> nn.Sequential:
 
 
 def check_straight_through(straight_through: Callable[..., object]) -> Feedback:
-    """Check `straight_through(function, images) → function(images)`, with the gradient of the identity."""
+    """Check `straight_through(function, images) → function(images)`, with the gradient of the identity.
+
+    Lesson 09, "Try it", exercise 1.
+    """
     images = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(90))
     weights = torch.linspace(-1, 2, 48).reshape(3, 1, 4, 4)
-    bent, success = (lambda some: some**2), "the function's values, with the identity's gradient"
+    bent, success = (lambda x: x**2), "the function's values, with the identity's gradient"
 
-    def rounded(some: Tensor) -> Tensor:
-        return (4 * some).round() / 4
+    def rounded(x: Tensor) -> Tensor:
+        return (4 * x).round() / 4
 
     mistakes = {"these are the images as they came: forwards it is the real function": images}
     cases: list[Case] = [((rounded, images), rounded(images), mistakes), ((bent, images), images**2, {})]
-    verdict = check(straight_through, cases, success=success)
-    if not verdict:
-        return verdict
+    feedback = check(straight_through, cases, success=success)
+    if not feedback:
+        return feedback
     for function, hint in (
         (rounded, "the values are right, the gradient is not that of the identity"),
         (bent, "the function's own gradient comes through as well: only the identity's should"),
     ):
 
-        def weighted(some: Tensor, function: Network = function) -> object:
-            return weights * straight_through(function, some)  # type: ignore[operator]
+        def weighted(x: Tensor, function: Network = function) -> object:
+            return weights * straight_through(function, x)  # type: ignore[operator]
 
-        verdict = check_gradient(weighted, (images,), weights, success=success)
-        if not verdict:
-            return verdict if "no gradient" in verdict.message else off(hint)
-    return verdict
+        feedback = check_gradient(weighted, (images,), weights, success=success)
+        if not feedback:
+            return feedback if "no gradient" in feedback.message else off(hint)
+    return feedback
 
 
 def _walk(
@@ -75,6 +78,8 @@ def check_pgd(pgd: Callable[..., object]) -> Feedback:
     """Check `pgd(network, images (N, 1, H, W), labels (N,), epsilon, step_size, steps) → images`, from the clean ones.
 
     It raises the cross entropy; after each step a pixel is within ε of the clean one, and in [0, 1].
+
+    Assignment 09, "PGD".
     """
     generator = torch.Generator().manual_seed(91)
     network = _tiny(generator, 36, 20, 10)
@@ -145,6 +150,8 @@ def check_average_gradient(average_gradient: Callable[..., object]) -> Feedback:
     """Check `average_gradient(network, reformers, images (N, 1, H, W), labels (N,)) → gradient`, shaped as images.
 
     The mean over the reformers of the gradient of each image's own cross entropy.
+
+    Assignment 09, "Against a random reformer".
     """
     generator = torch.Generator().manual_seed(92)
     network = _tiny(generator, 36, 20, 10)
@@ -155,14 +162,14 @@ def check_average_gradient(average_gradient: Callable[..., object]) -> Feedback:
     def loss_of(logits: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, reduction="none")
 
-    def stacked(some: Tensor) -> Tensor:
-        return torch.stack([reformer(some) for reformer in reformers])
+    def reformed(x: Tensor) -> Tensor:
+        return torch.stack([reformer(x) for reformer in reformers])
 
-    def answers(some: Tensor) -> list[Tensor]:
-        return [network(each) for each in stacked(some)]
+    def answers(x: Tensor) -> list[Tensor]:
+        return [network(images_of_one) for images_of_one in reformed(x)]
 
     def behind(reformer: nn.Module) -> Callable[[Tensor], Tensor]:
-        return lambda some: loss_of(network(reformer(some)))
+        return lambda x: loss_of(network(reformer(x)))
 
     slopes = torch.stack([_slope(behind(reformer), images) for reformer in reformers])
     right = slopes.mean(dim=0)
@@ -175,17 +182,17 @@ def check_average_gradient(average_gradient: Callable[..., object]) -> Feedback:
         ),
         "the sign is taken after the mean; wanted is the gradient itself": right.sign(),
         "this is the gradient for the mean of the reformed images, an image that no reformer makes": _slope(
-            lambda some: loss_of(network(stacked(some).mean(dim=0))), images
+            lambda x: loss_of(network(reformed(x).mean(dim=0))), images
         ),
         "the probabilities are averaged, then differentiated; average the gradients": _slope(
-            lambda some: loss_of(torch.stack(answers(some)).softmax(dim=2).mean(dim=0).log()), images
+            lambda x: loss_of(torch.stack(answers(x)).softmax(dim=2).mean(dim=0).log()), images
         ),
         "the logits are averaged, then differentiated; average the gradients": _slope(
-            lambda some: loss_of(torch.stack(answers(some)).mean(dim=0)), images
+            lambda x: loss_of(torch.stack(answers(x)).mean(dim=0)), images
         ),
-        "no reformer is in it": _slope(lambda some: loss_of(network(some)), images),
+        "no reformer is in it": _slope(lambda x: loss_of(network(x)), images),
         "this is the gradient at the reformed images: it has to go back through the reformers": torch.stack(
-            [_slope(lambda some: loss_of(network(some)), each.detach()) for each in stacked(images)]
+            [_slope(lambda x: loss_of(network(x)), images_of_one.detach()) for images_of_one in reformed(images)]
         ).mean(dim=0),
     }
     hint = "this is one reformer's gradient alone: the attacker does not know which one it will be"
@@ -202,6 +209,8 @@ def check_detector_aware_gain(detector_aware_gain: Callable[..., object]) -> Fee
     """Check `detector_aware_gain(logits, labels, scores (N, D), thresholds (D,), weight, confidence) → gains (N,)`.
 
     min(margin, confidence) − weight · Σ max((score − threshold) / threshold, 0), the sum over the detectors.
+
+    Assignment 09, "The aim of an attacker who knows the detectors".
     """
     generator = torch.Generator().manual_seed(93)
     n, weight, confidence = 8, 2.0, 1.5
@@ -261,20 +270,20 @@ def check_detector_aware_gain(detector_aware_gain: Callable[..., object]) -> Fee
     }
     success = "the gain, with a gradient through the classifier and through the detectors"
     arguments = (logits, labels, scores, thresholds, weight, confidence)
-    verdict = check(detector_aware_gain, [(arguments, right, mistakes)], success=success)
+    feedback = check(detector_aware_gain, [(arguments, right, mistakes)], success=success)
 
-    def of_logits(some: Tensor) -> object:
-        return detector_aware_gain(some, labels, scores, thresholds, weight, confidence)
+    def of_logits(x: Tensor) -> object:
+        return detector_aware_gain(x, labels, scores, thresholds, weight, confidence)
 
-    def of_scores(some: Tensor) -> object:
-        return detector_aware_gain(logits, labels, some, thresholds, weight, confidence)
+    def of_scores(x: Tensor) -> object:
+        return detector_aware_gain(logits, labels, x, thresholds, weight, confidence)
 
     ways: Sequence[tuple[str, Callable[[Tensor], object], Tensor, Tensor]] = (
-        ("classifier", of_logits, logits, _slope(lambda some: gain(some, scores), logits)),
-        ("detectors", of_scores, scores, _slope(lambda some: gain(logits, some), scores)),
+        ("classifier", of_logits, logits, _slope(lambda x: gain(x, scores), logits)),
+        ("detectors", of_scores, scores, _slope(lambda x: gain(logits, x), scores)),
     )
     for name, function, at, slope in ways:
-        if verdict:
-            verdict = check_gradient(function, (at,), slope, success=success)
-            verdict = verdict if verdict else off(f"through the {name}: {verdict.message}")
-    return verdict
+        if feedback:
+            feedback = check_gradient(function, (at,), slope, success=success)
+            feedback = feedback if feedback else off(f"through the {name}: {feedback.message}")
+    return feedback

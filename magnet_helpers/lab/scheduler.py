@@ -12,12 +12,12 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import joblib
 import torch
@@ -28,6 +28,7 @@ from magnet_helpers.lab.store import Artifact, Store
 from magnet_helpers.lab.tasks import Task, longest_first
 from magnet_helpers.training import warn_collapsed
 
+ResultT = TypeVar("ResultT")
 SECONDS_BETWEEN_LOOKS = 1.0
 STREAMS = 8
 
@@ -195,6 +196,15 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
+def in_stream(function: Callable[[], ResultT]) -> ResultT:
+    """Call a function in a CUDA stream of its own, and wait for the stream."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        result = function()
+    stream.synchronize()  # before another thread uses what was made; the whole GPU may not wait during a recording
+    return result
+
+
 class Streams(Crew):
     """Threads of this process, each with a CUDA stream of its own; they take trainings only.
 
@@ -214,15 +224,9 @@ class Streams(Crew):
         """Whether the task is a training."""
         return task.plural == "trainings"
 
-    def submit(self, task: Task) -> "Future[None]":
+    def submit(self, task: Task) -> "Future[Artifact]":
         """Begin a task in a thread and a stream."""
-        return self.executor.submit(self._in_stream, task)
-
-    def _in_stream(self, task: Task) -> None:
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream):
-            make(task, self.data, self.store, self.device)
-        stream.synchronize()  # before another thread uses what was made; the whole GPU may not wait during a recording
+        return self.executor.submit(in_stream, lambda: make(task, self.data, self.store, self.device))
 
     def close(self) -> None:
         """Begin nothing more, and do not wait for what has begun."""

@@ -45,7 +45,9 @@ print(results.note)
 # %%
 from magnet_helpers import accuracy_frame
 
-accuracy_frame(results, UNDER_ATTACK, threats[:2]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
+accuracy_frame(results, UNDER_ATTACK, threats[:2]).style.set_caption(
+    f"not fooled, % with 95 % interval · {results.note}"
+)
 
 # %% [markdown]
 # Look at the vanilla autoencoder. In our run more images survive in its second column than in its first: knowing it did not help this attacker. (Yours may differ; with this budget three seeds did not decide it.) With the paper's budget,
@@ -123,7 +125,9 @@ print(f"FGSM, right in the grey box {share[0]:.0f} %, in the white box {share[1]
 # **Expect**, if the reformers are robust, no great difference to FGSM.
 
 # %%
-accuracy_frame(results, UNDER_ATTACK, threats[2:6]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
+accuracy_frame(results, UNDER_ATTACK, threats[2:6]).style.set_caption(
+    f"not fooled, % with 95 % interval · {results.note}"
+)
 
 # %% [markdown]
 # **Verdict**: with many steps through the reformer next to nothing is left of any reformer: at most about 10 %. Compare the first two columns: attackers who do not have it get further against every reformer but the vanilla one (which PGD passes anyway) with autoencoders of their own than with the classifier
@@ -291,7 +295,9 @@ show_figure(
 )
 for defense in UNDER_ATTACK:
     here, there = (study.smallest_change(defense).flatten().median() for study in (results, kept))
-    print(f"{defense.label:<20} median of the smallest change found: {here:.2f} here, {there:.2f} with the paper's budget")
+    print(
+        f"{defense.label:<20} median of the smallest change found: {here:.2f} here, {there:.2f} with the paper's budget"
+    )
 
 # %% [markdown]
 # **Verdict**: copying and contraction move the median little, denoising moves it most: here from 1.2 to between 1.5 and 1.7. MagNet's reformer lies between; its four detectors add next to nothing to its median. With the paper's budget the whole of MagNet costs the attacker about half as much again as no
@@ -343,9 +349,7 @@ from magnet_helpers.study.published import LU, LU_CONFIDENCES
 
 
 def curves_of(some_results, some):
-    return {
-        part.label: [some_results.accuracy(part, threat) for threat in some] for part in MAGNETS_PARTS[1:]
-    }
+    return {part.label: [some_results.accuracy(part, threat) for threat in some] for part in MAGNETS_PARTS[1:]}
 
 
 def printed_for(kind, kappas):

@@ -4,24 +4,20 @@ from operator import methodcaller
 
 import pytest
 import torch
-from matplotlib import pyplot as plt
 
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.data import ImageData, load_images
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.detectors import DetectorSpec
 from magnet_helpers.evaluation import evaluate_defense
-from magnet_helpers.intervals import Accuracy
 from magnet_helpers.lab import cells, work
 from magnet_helpers.lab import lab as lab_module
 from magnet_helpers.lab.budget import PAPER, SMOKE
 from magnet_helpers.lab.lab import Lab, get_seed
 from magnet_helpers.lab.lessons import start_lesson
 from magnet_helpers.lab.store import Store
-from magnet_helpers.plotting import figures as plotting
 from magnet_helpers.study import tables
 from magnet_helpers.study.tables import comparison_frame, comparison_record, write_comparison
-from magnet_helpers.training import Epoch, History
 
 TINY = dataclasses.replace(
     SMOKE, classifier_images=32, autoencoder_images=32, validation_images=8, test_images=20, classifier_epochs=1
@@ -193,55 +189,3 @@ def test_under_the_table_stands_what_is_doubtful(lab, monkeypatch, capsys):
     monkeypatch.setattr(tables, "suspicions", lambda _: ["its gradient is zero"])
     tables.show_table(lab, [NO_REFORMER])
     assert "  - no reformer: its gradient is zero" in capsys.readouterr().out
-
-
-# ---- figures
-
-
-def test_curves_show_ours_with_intervals_and_the_papers_hollow():
-    points = [Accuracy(5, 10), Accuracy(10, 10)]
-    figure = plotting.plot_accuracy_curves([0.1, 0.2], {"DAE": points}, "note", x_name="σ", paper={"DAE": [None, 77.0]})
-    (axes,) = figure.axes
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("σ", "accuracy (%)")
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["DAE", f"DAE: {plotting.PAPER}"]
-    ours, _, (bars,) = axes.containers[0].lines
-    assert ours.get_ydata().tolist() == [50, 100]
-    low, high = (100 * bound for bound in points[0].interval)
-    assert bars.get_segments()[0][:, 1].tolist() == pytest.approx([low, high])
-    theirs = axes.lines[-1]
-    assert theirs.get_markerfacecolor() == "white"
-    assert theirs.get_ydata()[1] == 77
-    assert figure.get_supxlabel() == "note"
-    plt.close(figure)
-
-
-def test_confusion_matrices_are_percent_of_each_digit():
-    labels, answers = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 2, 1])
-    figure = plotting.plot_confusion({"clean": answers}, labels, "note")
-    values = figure.axes[0].collections[0].get_array().reshape(10, 10)
-    assert values[0, 0] == pytest.approx(200 / 3)
-    assert values[0, 2] == pytest.approx(100 / 3)
-    assert values[1, 1] == 100
-    assert values[3].sum() == 0
-    plt.close(figure)
-
-
-def test_image_rows_keep_their_values_and_captions():
-    images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    figure = plotting.plot_image_grid({"clean": images, "change": images - 0.5}, captions={"clean": ["→ 1", "→ 2"]})
-    assert figure.axes[0].images[0].get_array().data == pytest.approx(images[0, 0].numpy())
-    assert figure.axes[1].get_xlabel() == "→ 2"
-    assert figure.axes[0].images[0].get_clim() == (0, 1)
-    low, high = figure.axes[2].images[0].get_clim()
-    assert low == -high
-    plt.close(figure)
-
-
-def test_histories_tell_training_from_validation_without_colour():
-    history = History((Epoch(3.0, 4.0, 1.0), Epoch(2.0, 3.5, 1.0)))
-    figure = plotting.plot_history({"DAE": history}, "note", loss_name="loss")
-    training, validation = figure.axes[0].lines
-    assert training.get_ydata().tolist() == [3, 2]
-    assert validation.get_ydata().tolist() == [4, 3.5]
-    assert training.get_linestyle() != validation.get_linestyle()
-    plt.close(figure)

@@ -25,12 +25,15 @@ EPSILON, STEPS, STEP_SIZE = 0.3, 40, 0.01
 
 def _by_advertorch(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
     loss = nn.CrossEntropyLoss(reduction="sum")
-    if steps == 1:
-        return GradientSignAttack(model, loss_fn=loss, eps=EPSILON).perturb(images, labels)
-    adversary = LinfPGDAttack(
-        *(model, loss), eps=EPSILON, nb_iter=steps, eps_iter=STEP_SIZE, rand_init=False, clip_min=0.0, clip_max=1.0
+    adversary = (
+        GradientSignAttack(model, loss_fn=loss, eps=EPSILON)
+        if steps == 1
+        else LinfPGDAttack(
+            *(model, loss), eps=EPSILON, nb_iter=steps, eps_iter=STEP_SIZE, rand_init=False, clip_min=0.0, clip_max=1.0
+        )
     )
-    return adversary.perturb(images, labels)
+    adversarial: Tensor = adversary.perturb(images, labels)
+    return adversarial
 
 
 def _by_foolbox(model: nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:

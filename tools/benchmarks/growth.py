@@ -25,9 +25,9 @@ def _train(images: int, depth: int, batch_size: int, device: torch.device) -> tu
     warnings.simplefilter("ignore", CollapseWarning)  # of networks that learn random images
     data = images_and_labels(images)
     model = StackedAutoencoder([ConvAutoencoder() for _ in range(depth)])
-    for some in (data.first(batch_size), data):
+    for training_images in (data.first(batch_size), data):
         config = TrainingConfig(1, batch_size=batch_size, cpu_threads=1)
-        seconds = fit(model, DenoisingLoss(0.3), some, data.first(64), config, device=device).seconds
+        seconds = fit(model, DenoisingLoss(0.3), training_images, data.first(64), config, device=device).seconds
     return seconds, peak_megabytes(device)
 
 
@@ -41,13 +41,13 @@ def measure(rounds: int, count: int, device: torch.device, report: Callable[[str
         report: told what is being measured.
     """
     sizes = sizes_from(count)
-    found: dict[Size, list[tuple[float, float]]] = {}
+    measured: dict[Size, list[tuple[float, float]]] = {}
     for number in range(rounds):
         report(f"growth: round {number + 1} of {rounds}")
-        for size in dict.fromkeys(size for some in sizes.values() for size in some):
+        for size in dict.fromkeys(size for series in sizes.values() for size in series):
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                found.setdefault(size, []).append(pool.submit(_train, *size, device).result())
-    return rows_of(sizes, found)
+                measured.setdefault(size, []).append(pool.submit(_train, *size, device).result())
+    return rows_of(sizes, measured)
 
 
 def sizes_from(count: int) -> dict[str, list[Size]]:
@@ -59,7 +59,7 @@ def sizes_from(count: int) -> dict[str, list[Size]]:
     }
 
 
-def rows_of(sizes: dict[str, list[Size]], found: dict[Size, list[tuple[float, float]]]) -> list[dict[str, object]]:
+def rows_of(sizes: dict[str, list[Size]], measured: dict[Size, list[tuple[float, float]]]) -> list[dict[str, object]]:
     """Return a row for each size: medians of its seconds, as they are and beside the first size's of the same round."""
     return [
         {
@@ -67,12 +67,15 @@ def rows_of(sizes: dict[str, list[Size]], found: dict[Size, list[tuple[float, fl
             "images": size[0],
             "depth": size[1],
             "batch": size[2],
-            "seconds": round(statistics.median(seconds for seconds, _ in found[size]), 2),
+            "seconds": round(statistics.median(seconds for seconds, _ in measured[size]), 2),
             "times_the_first": round(
-                statistics.median(one[0] / first[0] for one, first in zip(found[size], found[some[0]], strict=True)), 2
+                statistics.median(
+                    one[0] / first[0] for one, first in zip(measured[size], measured[series[0]], strict=True)
+                ),
+                2,
             ),
-            "megabytes": round(max(megabytes for _, megabytes in found[size])),
+            "megabytes": round(max(megabytes for _, megabytes in measured[size])),
         }
-        for what, some in sizes.items()
-        for size in some
+        for what, series in sizes.items()
+        for size in series
     ]

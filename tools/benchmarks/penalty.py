@@ -7,10 +7,11 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import jacfwd, jacrev, jvp
 
 from magnet_helpers import ContractiveAutoencoder, ContractiveLoss, ReconstructionLoss
@@ -33,6 +34,8 @@ def _ours(model: ContractiveAutoencoder, images: Tensor) -> Tensor:
 
 def _forward_mode(model: ContractiveAutoencoder, images: Tensor) -> Tensor:
     signs = torch.randint(0, 2, images.shape, device=images.device) * 2.0 - 1
+    codes: Tensor
+    products: Tensor
     codes, products = jvp(model.encode, (images,), (signs,))[:2]
     return (squared_error(images, model.decode(codes)) + WEIGHT * products.square().sum(dim=1)).mean()
 
@@ -41,13 +44,10 @@ def _double_backward(_: ContractiveAutoencoder, images: Tensor) -> Tensor:
     return textbook.contraction(_textbook_model(images.device), images, images)
 
 
-def _textbook_model(device: torch.device) -> torch.nn.Module:
-    if not _MADE:
-        _MADE.append(textbook.contractive_autoencoder().to(device))
-    return _MADE[0]
-
-
-_MADE: list[torch.nn.Module] = []
+@cache
+def _textbook_model(device: torch.device) -> nn.Sequential:
+    model: nn.Sequential = textbook.contractive_autoencoder().to(device)
+    return model
 
 
 def _exactly(model: ContractiveAutoencoder, images: Tensor) -> Tensor:
@@ -115,12 +115,12 @@ def measure(rounds: int, device: torch.device, report: Callable[[str], None]) ->
             if (kind, way) in memory or number == 0:
                 with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                     try:
-                        some, memory[kind, way], values[kind, way] = pool.submit(
+                        measured, memory[kind, way], values[kind, way] = pool.submit(
                             _run, kind, way, repeats, device
                         ).result()
                     except Exception:  # killed for memory, or refused it
                         continue
-                seconds[kind, way].append(statistics.median(some))
+                seconds[kind, way].append(statistics.median(measured))
     rows: list[dict[str, object]] = []
     for kind, way, _ in ways:
         n = BATCH_SIZE if kind == "step" else EXACT_IMAGES
@@ -138,6 +138,6 @@ def measure(rounds: int, device: torch.device, report: Callable[[str], None]) ->
                 "megabytes": round(memory[kind, way]),
             }
         )
-    ours, theirs = (torch.tensor(values["exact norm", way]) for way in ("ours", "jacrev"))
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=0)
+    ours, reverse_mode = (torch.tensor(values["exact norm", way]) for way in ("ours", "jacrev"))
+    torch.testing.assert_close(ours, reverse_mode, rtol=1e-4, atol=0)
     return rows

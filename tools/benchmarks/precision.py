@@ -5,46 +5,25 @@ Both are attacked and judged in float32. Each training is kept, so a run that wa
 """
 
 import dataclasses
-import json
 import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from magnet_helpers import NO_REFORMER, VANILLA, Lab, contractive, denoising, evaluate_defense, stacked
 from magnet_helpers.data import load_images
+from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.device import Precision
-from magnet_helpers.files import write_json
+from magnet_helpers.evaluation import MEASURED
 from magnet_helpers.lab.budget import get_budget
-from magnet_helpers.lab.lab import PAPER_ATTACK
-from magnet_helpers.lab.scheduler import for_each, usable_cores
-from magnet_helpers.lab.trainings import TrainingSpec, with_parents
-from magnet_helpers.study.published import SETTINGS
-from magnet_helpers.workspace import workspace
+from magnet_helpers.lab.lab import Lab
+from magnet_helpers.lab.measurements import Report
+from magnet_helpers.lab.trainings import TrainingSpec
 
 SEEDS = (0, 1, 2)
 DEFENSES = (NO_REFORMER, VANILLA, denoising(0.4), stacked(2, 0.4), contractive(1e-3))
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One seed in one precision."""
-
-    seed: int
-    precision: Precision
-    budget: str
-    device: torch.device
-
-    @property
-    def path(self) -> Path:
-        """Where its counts are kept."""
-        folder = workspace() / "build" / "benchmarks" / "precision"
-        return folder / f"{self.budget}-{self.device.type}-{self.precision}-seed-{self.seed}.json"
 
 
 def with_precision(spec: TrainingSpec, precision: Precision) -> TrainingSpec:
@@ -56,35 +35,33 @@ def with_precision(spec: TrainingSpec, precision: Precision) -> TrainingSpec:
     )
 
 
-def carry_out(task: Task) -> None:
-    """Train and judge every defence of one task, and write its counts."""
-    lab = Lab(
-        get_budget(task.budget), load_images(os.environ.get("MAGNET_DATASET") or "auto"), task.seed, device=task.device
-    )
-    classifier, _ = lab.network(with_precision(lab.specs.classifier(), task.precision))
-    counts = {}
-    for defense in DEFENSES:
-        reformer = None
-        if defense != NO_REFORMER:
-            for spec in with_parents([with_precision(lab.specs.reformer(defense), task.precision)]):
-                reformer, _ = lab.network(spec)
-        facts = evaluate_defense(classifier, reformer, lab.test, PAPER_ATTACK).facts()
-        counts[defense.label] = {setting: facts[setting] for setting in SETTINGS}
-    write_json(task.path, {"dataset": lab.data.title, "counts": counts})
+def reports(lab: Lab, precision: Precision) -> list[Report]:
+    """Return the report of every defence, its networks trained in that precision."""
+    cells = [lab.cell(defense) for defense in DEFENSES]
+    return [
+        dataclasses.replace(
+            cell,
+            classifier=with_precision(cell.classifier, precision),
+            reformer=cell.reformer and with_precision(cell.reformer, precision),
+        )
+        for cell in cells
+    ]
 
 
-def measure(budget: str, device: torch.device, report: Callable[[str], None]) -> list[dict[str, object]]:
-    """Carry out what is missing, several tasks at once on a CPU, and return the table."""
+def measure(budget: str, device: torch.device, say: Callable[[str], None]) -> list[dict[str, object]]:
+    """Make what is missing, several at once, and return the table."""
     reduced: Precision = "bfloat16" if device.type == "cpu" else "auto"
-    tasks = [Task(seed, precision, budget, device) for precision in (reduced, "float32") for seed in SEEDS]
-    missing = [task for task in tasks if not task.path.exists()]
-    report(f"precision: {len(missing)} of {len(tasks)} runs with the {budget} budget")
-    if device.type == "cpu" and missing:
-        for_each(carry_out, missing, "seeds and precisions", min(usable_cores(), len(missing)))
-    for task in missing if device.type != "cpu" else ():
-        carry_out(task)
-    found = {task: json.loads(task.path.read_text())["counts"] for task in tasks}
-    return compare(*([found[task] for task in tasks if task.precision == name] for name in ("float32", reduced)))
+    data = load_images(os.environ.get("MAGNET_DATASET") or "auto")
+    counts: dict[str, list[Counts]] = {"float32": [], reduced: []}
+    say(f"precision: {len(SEEDS)} seeds in 2 precisions with the {budget} budget")
+    labs = [Lab(get_budget(budget), data, seed, device=device) for seed in SEEDS]
+    both: tuple[Precision, ...] = ("float32", reduced)
+    labs[0].make([task for lab in labs for precision in both for task in reports(lab, precision)])
+    for precision in both:
+        for lab in labs:
+            made = {task.defense.label: lab.result(task).record["accuracy"] for task in reports(lab, precision)}
+            counts[precision].append(made)
+    return compare(counts["float32"], counts[reduced])
 
 
 def compare(full: Iterable[Counts], reduced: Iterable[Counts]) -> list[dict[str, object]]:
@@ -99,17 +76,17 @@ def compare(full: Iterable[Counts], reduced: Iterable[Counts]) -> list[dict[str,
     rows: list[dict[str, object]] = []
     every: dict[str, list[Any]] = {"float32": list(full), "reduced": list(reduced)}
     for defense in every["float32"][0]:
-        for setting in SETTINGS:
+        for knows in MEASURED:
             percent = {
-                name: [100 * each[defense][setting]["correct"] / each[defense][setting]["total"] for each in counts]
-                for name, counts in every.items()
+                name: [100 * of[defense][knows]["correct"] / of[defense][knows]["total"] for of in seeds]
+                for name, seeds in every.items()
             }
             difference = statistics.mean(percent["reduced"]) - statistics.mean(percent["float32"])
             spread = max(percent["float32"]) - min(percent["float32"])
             rows.append(
                 {
                     "defence": defense,
-                    "setting": setting,
+                    "setting": knows.label,
                     **{name: " ".join(f"{value:.1f}" for value in values) for name, values in percent.items()},
                     "difference": round(difference, 2),
                     "spread": round(spread, 2),

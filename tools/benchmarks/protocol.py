@@ -10,9 +10,11 @@ from collections.abc import Mapping
 import torch
 
 from magnet_helpers.defenses import NO_REFORMER
+from magnet_helpers.evaluation import MEASURED
 from magnet_helpers.lab.budget import PAPER
 from magnet_helpers.lab.lab import Lab
-from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs, with_parents
+from magnet_helpers.lab.tasks import with_needs
+from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs
 from magnet_helpers.losses import ClassificationLoss, ContractiveLoss
 from magnet_helpers.models import ContractiveAutoencoder, StackedAutoencoder
 from magnet_helpers.study.grid import GRID
@@ -23,7 +25,7 @@ TRAINING_IMAGES, TEST_IMAGES = 55_000, 10_000
 def trainings() -> list[TrainingSpec]:
     """Return every training of the protocol, each once."""
     specs = TrainingSpecs(PAPER, 0)
-    return with_parents([specs.classifier(), *(specs.reformer(each) for each in GRID if each != NO_REFORMER)])
+    return with_needs([specs.classifier(), *(specs.reformer(defense) for defense in GRID if defense != NO_REFORMER)])
 
 
 def case_of(spec: TrainingSpec) -> tuple[str, float]:
@@ -62,9 +64,9 @@ def run(seed: int, device: torch.device) -> dict[str, object]:
     lab.prepare(GRID)
     rows = [
         {
-            "defence": each.label,
-            **{knows.label: str(lab.report(each).accuracy(knows)) for knows in MEASURED},
+            "defence": defense.label,
+            **{knows.label: str(lab.report(defense).accuracy(knows)) for knows in MEASURED},
         }
-        for each in GRID
+        for defense in GRID
     ]
     return {"seed": seed, "dataset": lab.data.title, "seconds": round(time.perf_counter() - started), "rows": rows}

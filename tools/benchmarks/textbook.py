@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Loss = Callable[[nn.Sequential, Tensor, Tensor], Tensor]
 
 
-def classifier() -> nn.Module:
+def classifier() -> nn.Sequential:
     return nn.Sequential(
         *(nn.Conv2d(1, 32, 5, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(32, 32, 5, padding="same"), nn.ReLU(), nn.MaxPool2d(2)),
@@ -36,50 +36,55 @@ def decoder() -> nn.Sequential:
     )
 
 
-def autoencoder() -> nn.Module:
+def autoencoder() -> nn.Sequential:
     return nn.Sequential(encoder(), decoder())
 
 
-def stack_of_three() -> nn.Module:
+def stack_of_three() -> nn.Sequential:
     return nn.Sequential(autoencoder(), autoencoder(), autoencoder())
 
 
-def contractive_autoencoder() -> nn.Module:
+def contractive_autoencoder() -> nn.Sequential:
     code = nn.Sequential(encoder(), nn.Flatten(), nn.Linear(1568, 1568), nn.Sigmoid())
     return nn.Sequential(code, nn.Sequential(nn.Unflatten(1, (32, 7, 7)), decoder()))
 
 
-def classification(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def classification(model: nn.Sequential, images: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(model(images), labels)
 
 
-def reconstruction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    return (model(images) - images).square().sum(dim=(1, 2, 3)).mean()
+def reconstruction(model: nn.Sequential, images: Tensor, labels: Tensor) -> Tensor:
+    outputs: Tensor = model(images)
+    return (outputs - images).square().sum(dim=(1, 2, 3)).mean()
 
 
-def denoising(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def denoising(model: nn.Sequential, images: Tensor, labels: Tensor) -> Tensor:
     noisy = (images + 0.3 * torch.randn_like(images)).clamp(0, 1)
-    return (model(noisy) - images).square().sum(dim=(1, 2, 3)).mean()
+    outputs: Tensor = model(noisy)
+    return (outputs - images).square().sum(dim=(1, 2, 3)).mean()
 
 
-def contraction(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def contraction(model: nn.Sequential, images: Tensor, labels: Tensor) -> Tensor:
     """Reconstruction and 1e-3 times ‖vᵀJ‖² for one random v of ±1: the penalty by two backward passes."""
     images = images.clone().requires_grad_()
     codes = model[0](images)
     signs = torch.randint(0, 2, codes.shape, device=codes.device) * 2.0 - 1
     (product,) = torch.autograd.grad(codes, images, signs, create_graph=True)
-    error = (model[1](codes) - images).square().sum(dim=(1, 2, 3)).mean()
+    outputs: Tensor = model[1](codes)
+    error = (outputs - images).square().sum(dim=(1, 2, 3)).mean()
     return error + 1e-3 * product.square().sum(dim=(1, 2, 3)).mean()
 
 
-def train(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, batch_size: int, device: torch.device) -> float:
+def train(
+    model: nn.Sequential, loss: Loss, images: Tensor, labels: Tensor, batch_size: int, device: torch.device
+) -> float:
     """Train for one epoch and return its seconds."""
     model = model.to(device)
     loader = DataLoader(TensorDataset(images, labels), batch_size=batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters())
     started, total = time.perf_counter(), 0.0
-    for some, their in loader:
-        value = loss(model, some.to(device), their.to(device))
+    for batch, batch_labels in loader:
+        value = loss(model, batch.to(device), batch_labels.to(device))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

@@ -7,7 +7,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -29,10 +29,11 @@ from magnet_helpers import (
     fit,
 )
 from magnet_helpers.device import precision_on
-from magnet_helpers.lab.scheduler import STREAMS, for_each_in_streams, usable_cores
+from magnet_helpers.lab.scheduler import STREAMS, in_stream, usable_cores
 from magnet_helpers.losses import Loss
 from magnet_helpers.training import CollapseWarning
 from tools.benchmarks import textbook
+from tools.benchmarks.textbook import Loss as TextbookLoss
 
 BATCH_SIZE = 64
 
@@ -44,8 +45,8 @@ class Case:
     name: str
     build: Callable[[], nn.Module]
     loss: Loss
-    textbook: Callable[[], nn.Module]
-    textbook_loss: textbook.Loss
+    textbook: Callable[[], nn.Sequential]
+    textbook_loss: TextbookLoss
 
 
 def _stack_of_three() -> nn.Module:
@@ -96,12 +97,13 @@ def _reference(case: Case, data: LabeledImages, device: torch.device) -> float:
 def _several(pool: ProcessPoolExecutor, name: str, count: int, device: torch.device) -> float:
     """Return the images per second of all trainings together: one on each core, or each in a stream of the GPU."""
     if device.type == "cuda":
-        seconds: list[float] = []
-        for_each_in_streams(lambda _: seconds.append(ours(name, count, None, device)), range(STREAMS), name)
+        with ThreadPoolExecutor(STREAMS) as threads:
+            streams = [threads.submit(in_stream, lambda: ours(name, count, None, device)) for _ in range(STREAMS)]
+            seconds = [stream.result() for stream in streams]
     else:
         futures = [pool.submit(ours, name, count, 1, device) for _ in range(usable_cores())]
         seconds = [future.result() for future in futures]
-    return sum(count / each for each in seconds)
+    return sum(count / elapsed for elapsed in seconds)
 
 
 def matrix_rate(device: torch.device, repeats: int = 20) -> float:
@@ -145,12 +147,13 @@ def operations_per_image(case: Case) -> float:
         loss(model, data.images, data.labels).backward()
         if contracts:  # the direction passes the encoder as the images do
             next(model.children())(data.images).sum().backward()
-    return counter.get_total_flops() / BATCH_SIZE
+    operations: int = counter.get_total_flops()
+    return operations / BATCH_SIZE
 
 
 def bytes_per_image(case: Case) -> float:
     """Return the least traffic with memory per image: the image, and Adam's seven passes over the weights."""
-    weights = sum(parameter.nbytes for parameter in case.build().parameters())
+    weights: int = sum(parameter.nbytes for parameter in case.build().parameters())
     image: Tensor = images_and_labels(1).images
     return image.nbytes + 7 * weights / BATCH_SIZE
 

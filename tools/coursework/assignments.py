@@ -19,7 +19,7 @@ from tools.site.notebooks import notebook_metadata
 
 DIFFICULTIES = ("easy", "medium", "hard", "open")
 METADATA = "magnet_lab"  # the key of what we say about cells and notebooks
-PARTS = ("solution", "tests", "answer", "rubric", "B")
+CELL_PARTS = ("solution", "tests", "answer", "rubric", "B")
 
 
 class AssignmentError(ValueError):
@@ -88,7 +88,7 @@ class Assignment:
 
 
 def part_of(cell: NotebookNode) -> str:
-    """Return what a cell is: one of `PARTS`, `"task"` for the cell that sets a task, or nothing."""
+    """Return what a cell is: one of `CELL_PARTS`, `"task"` for the cell that sets a task, or nothing."""
     return str(cell.metadata.get(METADATA, {}).get("part", ""))
 
 
@@ -135,19 +135,19 @@ def _read_cells(path: Path) -> NotebookNode:
     """Read a source; what its headers say goes under `METADATA`, nothing else stays."""
     notebook: NotebookNode = jupytext.read(path, fmt="py:percent")
     for cell in notebook.cells:
-        said = {
+        header = {
             key: value
             for key, value in cell.metadata.items()
             if key in ("task", "part", "points", "minutes", "difficulty")
         }
-        unknown = set(cell.metadata) - set(said) - {"tags", "lines_to_next_cell"}
+        unknown = set(cell.metadata) - set(header) - {"tags", "lines_to_next_cell"}
         if unknown:
             raise AssignmentError(f"{path.name}: a cell says {', '.join(sorted(unknown))}, which is not known")
-        if said.get("part", "solution") not in PARTS:
-            raise AssignmentError(f"{path.name}: part must be one of {', '.join(PARTS)}, got {said['part']!r}")
-        if "points" in said:
-            said["part"] = "task"
-        cell.metadata = nbformat.from_dict({METADATA: said} if said else {})
+        if header.get("part", "solution") not in CELL_PARTS:
+            raise AssignmentError(f"{path.name}: part must be one of {', '.join(CELL_PARTS)}, got {header['part']!r}")
+        if "points" in header:
+            header["part"] = "task"
+        cell.metadata = nbformat.from_dict({METADATA: header} if header else {})
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     first.metadata[METADATA] = nbformat.from_dict({"part": "start"})
     return notebook
@@ -159,8 +159,8 @@ def _tasks(path: Path, notebook: NotebookNode) -> tuple[Task, ...]:
     for cell in notebook.cells:
         if part_of(cell) != "task":
             continue
-        said = cell.metadata[METADATA]
-        name = said["task"]
+        header = cell.metadata[METADATA]
+        name = header["task"]
         parts = [part_of(other) for other in notebook.cells if task_of(other) == name]
         by_hand = "answer" in parts
         wanted = {"task", "answer", "rubric"} if by_hand else {"task", "solution", "tests"}
@@ -170,12 +170,20 @@ def _tasks(path: Path, notebook: NotebookNode) -> tuple[Task, ...]:
             )
         rubric = next((c.source for c in notebook.cells if (task_of(c), part_of(c)) == (name, "rubric")), "")
         heading = cell.source.splitlines()[0].removeprefix("## ")
-        if not cell.source.startswith("## ") or said.get("difficulty") not in DIFFICULTIES:
+        if not cell.source.startswith("## ") or header.get("difficulty") not in DIFFICULTIES:
             raise AssignmentError(
                 f"{path.name}: task {name!r} needs a heading and a difficulty of {', '.join(DIFFICULTIES)}"
             )
         tasks.append(
-            Task(name, heading, int(said["points"]), int(said["minutes"]), str(said["difficulty"]), by_hand, rubric)
+            Task(
+                name,
+                heading,
+                int(header["points"]),
+                int(header["minutes"]),
+                str(header["difficulty"]),
+                by_hand,
+                rubric,
+            )
         )
     strangers = {task_of(cell) for cell in notebook.cells} - {""} - {task.name for task in tasks}
     if strangers or len({task.name for task in tasks}) != len(tasks):
@@ -224,8 +232,8 @@ def read_assignment(path: Path) -> Assignment:
         name = _cell_name(cell)
         if name is not None:
             cell.metadata["nbgrader"] = nbformat.from_dict(_grader_metadata(cell, name, task))
-    said = {**notebook_metadata(get_lesson(path.stem)), METADATA: {"assignment": path.stem}}
-    notebook.metadata = nbformat.from_dict(said)
+    metadata = {**notebook_metadata(get_lesson(path.stem)), METADATA: {"assignment": path.stem}}
+    notebook.metadata = nbformat.from_dict(metadata)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return Assignment(path.stem, title, notebook, tasks)
 

@@ -182,7 +182,7 @@ class Watch(threading.Thread):
                 family = [process, *process.children(recursive=True)]
             except psutil.NoSuchProcess:
                 return
-            memory = sum(_memory(each) for each in family) / 2**20
+            memory = sum(_memory(member) for member in family) / 2**20
             if memory > self.limits.memory_mb:
                 self.reason = f"it used more than {self.limits.memory_mb} MB of memory"
             elif len(family) > self.limits.processes:

@@ -4,51 +4,32 @@ Whatever happens in one submission stays there. What it leaves is an nbgrader co
 formgrader` opens it for the tasks that a person reads, and the tables `grades.csv` and `tasks.csv`.
 """
 
-import csv
 import hashlib
-import io
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
-from nbgrader.converters import GenerateAssignment
-from nbgrader.coursedir import CourseDirectory
 from tqdm import tqdm
-from traitlets.config import Config
 
-from magnet_helpers.files import write_json, write_text
 from magnet_helpers.lab.scheduler import usable_cores
 from tools.checkout import CHECKOUT
 from tools.coursework.assignments import Assignment, read_assignments
-from tools.coursework.autograding import (
-    LOOK_AGAIN,
-    SECONDS_TO_START,
-    Job,
-    Marks,
-    Result,
-    database,
-    find_nbgraders_tools,
-    read_marks,
-    write_feedback,
-)
 from tools.coursework.confinement import Limits, find_confinement
+from tools.coursework.execution import SECONDS_TO_START
+from tools.coursework.gradebook import LOOK_AGAIN, prepare, read_marks, write_feedback
+from tools.coursework.grades_table import Graded, write_grades
+from tools.coursework.job import Job, Marks, Result
 from tools.coursework.submissions import Submission, SubmissionError, find_submissions
 
 SECONDS_BESIDE_CELLS = SECONDS_TO_START + 180  # for starting, mending, marks and feedback
-STAMP = "assignments.json"
 FAILED = "the grader failed"
-
-
-class GradingError(RuntimeError):
-    """The batch cannot begin."""
 
 
 def _digest(*texts: str | bytes) -> str:
@@ -56,73 +37,16 @@ def _digest(*texts: str | bytes) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def _grader_code() -> str:
-    return _digest(*(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+def grader_code(folder: Path = Path(__file__).parent) -> str:
+    """Return a hash of the files that grade: what other code gave is graded anew.
 
-
-def prepare(assignments: Sequence[Assignment], course: Path) -> None:
-    """Make an nbgrader course folder that knows these assignments, or see that it does.
-
-    Raises:
-        GradingError: if it knows other versions of them: marks for one version say nothing about another.
+    All of them lie in this folder. What assignments take from elsewhere stands in their notebooks, which count too.
     """
-    said = {assignment.name: _digest(nbformat.writes(assignment.notebook)) for assignment in assignments}
-    stamp = course / STAMP
-    if stamp.exists():
-        if json.loads(stamp.read_text(encoding="utf-8")) != said:
-            raise GradingError(
-                f"{course} holds marks for other versions of the assignments: name another folder with GRADES=, or "
-                "move that one away"
-            )
-        return
-    find_nbgraders_tools()
-    for assignment in assignments:
-        write_text(
-            course / "source" / assignment.name / f"{assignment.name}.ipynb", nbformat.writes(assignment.notebook)
-        )
-        config = Config()
-        config.CourseDirectory.root = str(course)
-        config.CourseDirectory.db_url = database(course)
-        config.CourseDirectory.assignment_id = assignment.name
-        generate = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
-        generate.force = True
-        generate.start()
-    write_text(course / "rubrics.md", _rubrics(assignments))
-    write_text(
-        course / "nbgrader_config.py",
-        "# For `nbgrader formgrader`, which shows what a person has to read.\nc = get_config()  # noqa: F821\n"
-        'c.CourseDirectory.root = "."\nc.CourseDirectory.db_url = "sqlite:///gradebook.db?timeout=60"\n',
-    )
-    write_text(stamp, json.dumps(said, indent=2))
+    return _digest(*(path.read_bytes() for path in sorted(folder.glob("*.py"))))
 
 
-def _rubrics(assignments: Sequence[Assignment]) -> str:
-    lines = ["# What a person gives marks for", ""]
-    for assignment in assignments:
-        answers = {
-            cell.metadata.nbgrader.grade_id: cell.source
-            for cell in assignment.notebook.cells
-            if "nbgrader" in cell.metadata
-        }
-        for task in assignment.tasks:
-            if task.by_hand:
-                lines += [f"## {assignment.title}: {task.title} ({task.points} points)", "", task.rubric, ""]
-                lines += ["A model answer:", "", *(f"> {line}" for line in answers[task.name].splitlines()), ""]
-    return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Graded:
-    """A submission and what it got."""
-
-    submission: Submission
-    result: Result
-
-
-def _read_result(path: Path) -> Result:
-    said = json.loads(path.read_text(encoding="utf-8"))
-    marks = {name: Marks(**each) for name, each in said["marks"].items()}
-    return Result(said["status"], tuple(said["remarks"]), marks, said["seconds"])
+def _version(assignment: Assignment) -> str:
+    return _digest(nbformat.writes(assignment.notebook))
 
 
 class Batch:
@@ -147,8 +71,9 @@ class Batch:
         self.sources, self.course, self.limits, self.confined = sources, course.resolve(), limits, confined
         self.assignments = {assignment.name: assignment for assignment in read_assignments(sources)}
         self.submissions, self.remarks = find_submissions(submissions.resolve(), list(self.assignments))
-        prepare(list(self.assignments.values()), self.course)
-        self._grader = _grader_code()
+        versions = {name: _version(assignment) for name, assignment in self.assignments.items()}
+        prepare(list(self.assignments.values()), versions, self.course)
+        self._grader = grader_code()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._stopped = False
@@ -173,7 +98,7 @@ class Batch:
             path = self._result_path(submission)
             if not path.exists():
                 continue
-            result = _read_result(path)
+            result = Result.read(path)
             if result.status == "graded":
                 assignment = self.assignments[submission.assignment]
                 reasons = {k: marks.reason for k, marks in result.marks.items() if marks.reason not in ("", LOOK_AGAIN)}
@@ -181,13 +106,13 @@ class Batch:
                 if marks != result.marks:
                     write_feedback(self.course, submission.assignment, submission.student_id)
                     result = replace(result, marks=marks)
-                    write_json(path, asdict(result))
+                    result.write(path)
             graded.append(Graded(submission, result))
         return graded
 
     def waiting(self) -> list[Submission]:
         """Return what is not graded yet, and what the grader failed at: that is tried again."""
-        graded = {each.submission for each in self.done() if not each.result.status.startswith(FAILED)}
+        graded = {work.submission for work in self.done() if not work.result.status.startswith(FAILED)}
         return [submission for submission in self.submissions if submission not in graded]
 
     def run(self, workers: int | None = None) -> Iterable[Submission]:
@@ -258,8 +183,7 @@ class Batch:
         assignment = self.assignments[submission.assignment]
         text = f"{FAILED}, a person has to look (results/{submission.student_id}/{path.stem}.log): {reason[:300]}"
         marks = {task.name: Marks(None, task.points, FAILED) for task in assignment.tasks}
-        result = {"status": text, "remarks": [], "marks": {k: vars(v) for k, v in marks.items()}, "seconds": 0.0}
-        write_text(path, json.dumps(result, indent=2))
+        Result(text, (), marks, 0.0).write(path)
 
 
 def grade_folder(sources: Path, submissions: Path, course: Path, workers: int | None, *, confined: bool) -> Path:
@@ -295,39 +219,3 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
     except ProcessLookupError:
         return
     process.wait()
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([_harmless(value) for value in row])
-    return buffer.getvalue()
-
-
-def _harmless(value: object) -> object:
-    """Return a value that no spreadsheet takes for a formula: names and reasons come from students."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-def write_grades(graded: Sequence[Graded], folder: Path) -> Path:
-    """Write `grades.csv`, one row for each submission, and `tasks.csv`, one for each task, and return the first."""
-    rows, tasks = [], []
-    for each in graded:
-        submission, result = each.submission, each.result
-        points = [marks.points for marks in result.marks.values() if marks.points is not None]
-        waiting = sum(marks.of for marks in result.marks.values() if marks.points is None)
-        most = sum(marks.of for marks in result.marks.values())
-        reasons = "; ".join(f"{name}: {marks.reason}" for name, marks in result.marks.items() if marks.reason)
-        remarks = "; ".join(result.remarks)
-        rows.append(
-            (submission.student, submission.assignment, sum(points), waiting, most, result.status, remarks, reasons)
-        )
-        for name, marks in result.marks.items():
-            shown = "" if marks.points is None else marks.points
-            tasks.append((submission.student, submission.assignment, name, shown, marks.of, marks.reason))
-    header = ("student", "assignment", "points", "points_to_be_given_by_hand", "of", "status", "remarks", "reasons")
-    write_text(folder / "grades.csv", _table(header, rows))
-    write_text(folder / "tasks.csv", _table(("student", "assignment", "task", "points", "of", "reason"), tasks))
-    return folder / "grades.csv"

@@ -33,10 +33,10 @@ def repository(project: Path = CHECKOUT / "pyproject.toml") -> str:
     Raises:
         ValueError: if it is not one of a repository on GitHub: the hosts of notebooks open those.
     """
-    found: str = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
-    if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", found):
-        raise ValueError(f"Repository in {project} must be https://github.com/OWNER/NAME, got {found!r}")
-    return found
+    address: str = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", address):
+        raise ValueError(f"Repository in {project} must be https://github.com/OWNER/NAME, got {address!r}")
+    return address
 
 
 def install_lines(address: str) -> str:
@@ -75,8 +75,8 @@ def badges(address: str, name: str) -> str:
 def with_badges(readme: str, address: str) -> str:
     """Return the README's text with the badges of each lesson in the last column of its table."""
 
-    def row(found: re.Match[str]) -> str:
-        return f"{found['row']}| {badges(address, found['name'])} |"
+    def row(line: re.Match[str]) -> str:
+        return f"{line['row']}| {badges(address, line['name'])} |"
 
     return re.sub(
         r"^(?P<row>\| \d\d \| \[[^]|]+\]\(notebooks/(?P<name>\w+)\.ipynb\) \| [^|]+)\|.*$", row, readme, flags=re.M

@@ -56,8 +56,8 @@ class Progress:
         self.started = self.last = time.monotonic()
         self.finished: list[Lesson] = []
 
-    def _minutes(self, some: list[Lesson]) -> float:
-        return sum(lesson.minutes[self.budget] for lesson in some)
+    def _minutes(self, counted: list[Lesson]) -> float:
+        return sum(lesson.minutes[self.budget] for lesson in counted)
 
     def remaining_minutes(self, current: Lesson, share: float) -> float:
         """Return the expected minutes, corrected by how fast the machine has been so far."""
@@ -247,8 +247,8 @@ def run_course(
 ) -> None:
     """Run the lessons of a checkout, write `build/` in the workspace, and print the comparison table."""
     wanted = dataset or os.environ.get("MAGNET_DATASET") or "auto"
-    found = load_images(wanted).name  # decided, and downloaded, once and before any lesson
-    course = Course(checkout, get_budget(budget).name, found, get_seed() if seed is None else seed)
+    name = load_images(wanted).name  # decided, and downloaded, once and before any lesson
+    course = Course(checkout, get_budget(budget).name, name, get_seed() if seed is None else seed)
     build = workspace() / "build"
     notebooks = course.run(build / "notebooks")
     figures = write_figures(notebooks, build / "figures")

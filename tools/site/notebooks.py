@@ -60,13 +60,13 @@ def build_notebook(source: Path) -> NotebookNode:
 
 def notebook_metadata(lesson: Lesson) -> dict[str, Any]:
     """Return the metadata of a lesson's notebook, and of its assignment's: the kernel, and the GPU to start with."""
-    said: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     if lesson.gpu:  # Colab then starts with a GPU
-        said |= {"accelerator": "GPU", "colab": {"gpuType": lesson.gpu, "provenance": []}}
-    return said
+        metadata |= {"accelerator": "GPU", "colab": {"gpuType": lesson.gpu, "provenance": []}}
+    return metadata
 
 
 def renew(notebook: NotebookNode, built: NotebookNode) -> None:
@@ -81,8 +81,8 @@ def renew(notebook: NotebookNode, built: NotebookNode) -> None:
     first_code = next(index for index, cell in enumerate(built.cells) if cell.cell_type == "code")
     renewed = {0, first_code}
 
-    def rest(some: NotebookNode) -> list[tuple[str, str]]:
-        return [(cell.cell_type, cell.source) for index, cell in enumerate(some.cells) if index not in renewed]
+    def rest(of: NotebookNode) -> list[tuple[str, str]]:
+        return [(cell.cell_type, cell.source) for index, cell in enumerate(of.cells) if index not in renewed]
 
     if rest(notebook) != rest(built):
         raise ValueError("its cells are not those of its source: run `make notebooks`")
@@ -96,8 +96,8 @@ def renew(notebook: NotebookNode, built: NotebookNode) -> None:
 
 def sources_digest(notebook: NotebookNode) -> str:
     """Return a hash of what the cells say, whatever came out of them."""
-    said = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    contents = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
 
 class LessonFailedError(RuntimeError):

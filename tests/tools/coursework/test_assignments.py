@@ -33,7 +33,7 @@ def test_the_reference_solution_gets_full_marks_and_its_checks_say_so(name):
     outcome = grade(assignment(name))
     assert outcome.reasons == {}
     assert set(outcome.passed) == auto_graded(name)
-    assert {task for task, verdict in outcome.verdicts.items() if verdict.right} == auto_graded(name)
+    assert {task for task, feedback in outcome.feedback.items() if feedback.right} == auto_graded(name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,14 +41,14 @@ def test_an_untouched_copy_gets_nothing(name):
     outcome = grade(assignment(name), untouched=True)
     assert set(outcome.passed) == auto_graded(name)
     assert not any(outcome.passed.values())
-    assert not any(verdict.right for verdict in outcome.verdicts.values())
+    assert not any(feedback.right for feedback in outcome.feedback.values())
 
 
 @pytest.mark.parametrize("answer", TABLE, ids=str)
 def test_an_answer_gets_the_marks_that_it_deserves(answer: Answer):
     outcome = grade(assignment(answer.assignment), {answer.task: answer.code})
     assert outcome.passed[answer.task] == answer.right, outcome.reasons.get(answer.task)
-    assert outcome.verdicts[answer.task].right == answer.right, outcome.verdicts[answer.task]
+    assert outcome.feedback[answer.task].right == answer.right, outcome.feedback[answer.task]
     # An answer replaces the whole cell: one that lost an import would be wrong for that reason alone.
     assert "NameError" not in outcome.reasons.get(answer.task, "")
 

@@ -1,6 +1,7 @@
 """What an answer to an assignment's task would get, found by running the cells in this process: milliseconds for each.
 
-The real autograder runs the same cells in kernels of their own; `tests/coursework/test_grading.py` compares the two.
+The real autograder runs the same cells in kernels of their own; `tests/tools/coursework/test_autograding.py` compares
+the two.
 """
 
 import ast
@@ -16,9 +17,9 @@ from magnet_helpers.checks import Feedback
 from tools.coursework.assignments import Assignment, part_of, runs_when_graded, task_of
 from tools.coursework.students import student_copy
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "notebooks" / "assignments" / "source"
-ANSWERS = Path(__file__).parent / "answers"
+ANSWERS = ROOT / "tests" / "tools" / "coursework" / "answers"
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,21 @@ def _is_of_another_task(cell: NotebookNode, task: str, answers: dict[str, str]) 
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GradedRun:
     """What one run of an assignment gave: for each task whether the tests passed, and what the check said."""
 
     passed: dict[str, bool]
     reasons: dict[str, str]
-    verdicts: dict[str, Feedback]
+    feedback: dict[str, Feedback]
 
 
-def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, untouched: bool = False) -> Outcome:
+def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, untouched: bool = False) -> GradedRun:
     """Run an assignment in this process, with none of its answers, or with others to some tasks: then only these count.
 
     Of the tasks that are not answered otherwise, only what they define is run.
     """
     namespace: dict[str, object] = {"__name__": "__main__"}
-    passed, reasons, verdicts = {}, {}, {}
+    passed, reasons, feedback = {}, {}, {}
     stubs = {cell.id: cell.source for cell in student_copy(assignment).cells} if untouched else {}
     task = ""
     for cell in graded_cells(assignment.notebook):
@@ -104,5 +105,5 @@ def grade(assignment: Assignment, answers: dict[str, str] | None = None, *, unto
         if part == "tests":
             passed[task_of(cell)] = True
         elif isinstance(value, Feedback):
-            verdicts[task] = value
-    return Outcome(passed, reasons, verdicts)
+            feedback[task] = value
+    return GradedRun(passed, reasons, feedback)

@@ -76,16 +76,16 @@ WRONG = [(check, words, wrong) for check, answers in LESSON.items() for words, w
 
 @pytest.mark.parametrize(("check", "words", "wrong"), WRONG, ids=[f"{c.__name__}: {w}" for c, w, _ in WRONG])
 def test_a_wrong_answer_to_a_lessons_exercise_is_named(check, words, wrong):
-    verdict = check(wrong)
-    assert not verdict
-    assert words in verdict.message
+    feedback = check(wrong)
+    assert not feedback
+    assert words in feedback.message
 
 
 @pytest.mark.parametrize("check", LESSON, ids=lambda check: check.__name__)
 def test_an_untouched_exercise_is_no_error(check):
-    verdict = check(lambda *_: None)
-    assert not verdict
-    assert verdict.message.startswith("the function returned nothing")
+    feedback = check(lambda *_: None)
+    assert not feedback
+    assert feedback.message.startswith("the function returned nothing")
 
 
 def test_right_answers_to_the_lessons_exercises():
@@ -111,14 +111,14 @@ def cells_of(name: str) -> list[tuple[str, str, str]]:
     return cells
 
 
-def verdict_of(answer: Answer) -> Feedback:
+def feedback_of(answer: Answer) -> Feedback:
     """Return what the check says to one answer, the other tasks solved."""
     namespace: dict[str, object] = {"__name__": "__main__"}
     for part, task, source in cells_of(answer.assignment):
         if part == "check" and task == answer.task:
-            verdict = run_cell(source, namespace)
-            assert isinstance(verdict, Feedback)
-            return verdict
+            feedback = run_cell(source, namespace)
+            assert isinstance(feedback, Feedback)
+            return feedback
         if part not in ("check", "tests"):
             run_cell(answer.code if (part, task) == ("solution", answer.task) else source, namespace)
     raise AssertionError(f"{answer.assignment} has no check of {answer.task}")
@@ -144,7 +144,7 @@ def hints_of(module: object) -> set[str]:
 @pytest.mark.parametrize("name", MODULES)
 def test_every_hint_is_reached_and_no_answer_is_wrong_by_a_forgotten_import(name):
     wrong = [answer for answer in answers_of(name) if not answer.right]
-    said = [verdict_of(answer).message for answer in wrong]
+    said = [feedback_of(answer).message for answer in wrong]
     of_lessons: dict[object, list[Callable[..., object]]] = {check: list(LESSON[check].values()) for check in LESSON}
     said += [check(each).message for check, answers in of_lessons.items() for each in answers]
     said += [check(lambda *_: None).message for check in LESSON]

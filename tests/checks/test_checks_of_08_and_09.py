@@ -58,15 +58,15 @@ WRONG_DIVERGENCES = {
 
 @pytest.mark.parametrize("answer", RIGHT_DIVERGENCES.values(), ids=RIGHT_DIVERGENCES)
 def test_right_divergences(answer):
-    verdict = check_jensen_shannon(answer)
-    assert verdict, verdict
+    feedback = check_jensen_shannon(answer)
+    assert feedback, feedback
 
 
 @pytest.mark.parametrize(("hint", "answer"), WRONG_DIVERGENCES.items(), ids=WRONG_DIVERGENCES)
 def test_wrong_divergences_get_their_hint(hint, answer):
-    verdict = check_jensen_shannon(answer)
-    assert not verdict
-    assert hint in verdict.message
+    feedback = check_jensen_shannon(answer)
+    assert not feedback
+    assert hint in feedback.message
 
 
 class Own(torch.autograd.Function):
@@ -101,15 +101,15 @@ WRONG_DETOURS = {
 
 @pytest.mark.parametrize("answer", RIGHT_DETOURS.values(), ids=RIGHT_DETOURS)
 def test_right_detours(answer):
-    verdict = check_straight_through(answer)
-    assert verdict, verdict
+    feedback = check_straight_through(answer)
+    assert feedback, feedback
 
 
 @pytest.mark.parametrize(("hint", "answer"), WRONG_DETOURS.items(), ids=WRONG_DETOURS)
 def test_wrong_detours_get_their_hint(hint, answer):
-    verdict = check_straight_through(answer)
-    assert not verdict
-    assert hint in verdict.message
+    feedback = check_straight_through(answer)
+    assert not feedback
+    assert hint in feedback.message
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_each_hint_is_reached_by_a_wrong_answer(name, module, beside, monkeypatc
 
     monkeypatch.setattr(module, "check", recording)
     assignment = read_assignment(SOURCES / f"{name}.py")
-    verdicts = [grade(assignment, {each.task: each.code}).verdicts[each.task] for each in answers_of(name)]
-    reached = {verdict.message for verdict in [*verdicts, *beside()]}
+    feedbacks = [grade(assignment, {answer.task: answer.code}).feedback[answer.task] for answer in answers_of(name)]
+    reached = {feedback.message for feedback in [*feedbacks, *beside()]}
     same = "(here number"  # one hint for each reformer: one of them is enough
     assert {hint for hint in hints - reached if same not in hint} == set()
     assert len(hints) > 20

@@ -66,8 +66,8 @@ def loss_that_teaches_half(network, images, noise_std, z):
     ],
 )
 def test_right_answers(check, right):
-    verdict = check(right)
-    assert verdict.right, verdict
+    feedback = check(right)
+    assert feedback.right, feedback
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_right_answers(check, right):
     ],
 )
 def test_wrong_answers_get_their_hint(check, wrong, hint):
-    verdict = check(wrong)
-    assert not verdict.right
-    assert hint in verdict.message
+    feedback = check(wrong)
+    assert not feedback.right
+    assert hint in feedback.message
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot as plt
 
 from magnet_helpers.detectors import _area, roc
-from magnet_helpers.plotting import figures as plotting
 
 GENERATOR = torch.Generator().manual_seed(0)
 CLEAN = torch.randn(300, generator=GENERATOR)
@@ -51,18 +49,3 @@ def test_what_has_no_curve(scores):
         roc(scores, ATTACKED)
     with pytest.raises(ValueError, match="at least 2 finite scores of each kind"):
         roc(CLEAN, scores)
-
-
-def test_curves_and_scores_are_drawn():
-    curve = roc(CLEAN, ATTACKED)
-    figure = plotting.plot_rocs({"a": curve, "b": roc(CLEAN, ATTACKED + 1)}, "note")
-    (axes,) = figure.axes
-    assert axes.lines[0].get_ydata().tolist() == pytest.approx((100 * curve.true_positive_rates).tolist())
-    assert axes.get_legend().get_texts()[0].get_text() == f"a\nAUC {curve}"
-    plt.close(figure)
-    scores = {"clean": {"a": CLEAN.exp(), "b": torch.zeros(300)}, "FGSM": {"a": ATTACKED.exp(), "b": torch.zeros(200)}}
-    figure = plotting.plot_scores(scores, "note")
-    for panel in figure.axes:
-        for line in panel.patches:
-            assert line.get_data().values.sum() == pytest.approx(100), "no image is lost"
-    plt.close(figure)
