@@ -9,9 +9,11 @@ from torch import nn
 
 from magnet_helpers import inference
 from magnet_helpers.attacks import FGSM
-from magnet_helpers.evaluation import DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
+from magnet_helpers.evaluation import MEASURED, DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
 from magnet_helpers.inference import apply_model, frozen, is_constant, predict
 from magnet_helpers.intervals import Accuracy
+
+NOTHING, CLASSIFIER, REFORMER = MEASURED
 
 TEST = tiny_images(30)
 ATTACK = FGSM(0.2)
@@ -93,39 +95,40 @@ def by_hand(classifier, reformer, images):
 def test_a_report_agrees_with_a_loop_over_single_images(classifier):
     reformer = BLUR
     report = evaluate_defense(classifier, reformer, TEST, ATTACK)
-    assert len({tuple(answers.tolist()) for answers in report.answers().values()}) == 4, "no two may agree by chance"
+    assert len({tuple(answers.tolist()) for answers in report.tensors().values()}) == 4, "no two may agree by chance"
     grey, white = [], []
     for image in TEST.images:
         grey.append(ATTACK.perturb(classifier, image[None])[0])
         white.append(ATTACK.perturb(nn.Sequential(reformer, classifier), image[None])[0])
     assert torch.equal(report.labels, TEST.labels)
-    assert torch.equal(report.clean, by_hand(classifier, reformer, TEST.images))
-    assert torch.equal(report.grey_box, by_hand(classifier, reformer, grey))
-    assert torch.equal(report.white_box, by_hand(classifier, reformer, white))
+    assert torch.equal(report.answers[NOTHING], by_hand(classifier, reformer, TEST.images))
+    assert torch.equal(report.answers[CLASSIFIER], by_hand(classifier, reformer, grey))
+    assert torch.equal(report.answers[REFORMER], by_hand(classifier, reformer, white))
     assert report.has_reformer
     assert not report.collapsed
     assert report.attack == repr(ATTACK)
     assert report.unchanged == 0
-    for name in ("clean", "grey_box", "white_box"):
-        right = sum(a == b for a, b in zip(getattr(report, name).tolist(), TEST.labels.tolist(), strict=True))
-        assert report.accuracy(name) == Accuracy(right, 30)
+    for knows in MEASURED:
+        pairs = list(zip(report.answers[knows].tolist(), TEST.labels.tolist(), strict=True))
+        assert report.accuracy(knows) == Accuracy(sum(answer == label for answer, label in pairs), 30)
+        assert report.right(knows).tolist() == [answer == label for answer, label in pairs]
 
 
 def test_a_reformer_that_does_nothing_is_no_reformer(classifier):
     undefended = evaluate_defense(classifier, None, TEST, ATTACK)
     identity = evaluate_defense(classifier, nn.Identity(), TEST, ATTACK)
-    assert equal(identity.answers(), undefended.answers())
-    assert torch.equal(identity.grey_box, identity.white_box)
+    assert equal(identity.tensors(), undefended.tensors())
+    assert torch.equal(identity.answers[CLASSIFIER], identity.answers[REFORMER])
     assert (undefended.has_reformer, identity.has_reformer) == (False, True)
-    assert undefended.accuracy("clean") == evaluate_accuracy(classifier, TEST)
-    assert undefended.accuracy("white_box").correct < undefended.accuracy("clean").correct
+    assert undefended.accuracy(NOTHING) == evaluate_accuracy(classifier, TEST)
+    assert undefended.accuracy(REFORMER).correct < undefended.accuracy(NOTHING).correct
     assert not undefended.collapsed
 
 
 def test_a_reformer_that_destroys_everything_has_collapsed(classifier):
     report = evaluate_defense(classifier, Constant(), TEST, ATTACK)
     assert report.collapsed
-    for answers in (report.clean, report.grey_box, report.white_box):
+    for answers in report.answers.values():
         assert len(set(answers.tolist())) == 1
     assert report.unchanged == 30
     with warnings.catch_warnings():
@@ -140,12 +143,12 @@ def test_grey_box_images_may_be_there_already(classifier, labels):
     images = attack.perturb(classifier, TEST.images, TEST.labels)
     first = evaluate_defense(classifier, reformer, TEST, attack)
     second = evaluate_defense(classifier, reformer, TEST, attack, grey_box_images=images)
-    assert equal(first.answers(), second.answers())
+    assert equal(first.tensors(), second.tensors())
     assert first.facts() == second.facts()
-    assert len(set(first.grey_box.tolist())) > 1
+    assert len(set(first.answers[CLASSIFIER].tolist())) > 1
     blank = evaluate_defense(classifier, reformer, TEST, attack, grey_box_images=torch.zeros_like(images))
-    assert len(set(blank.grey_box.tolist())) == 1, "what was passed is what is used"
-    assert torch.equal(blank.white_box, first.white_box)
+    assert len(set(blank.answers[CLASSIFIER].tolist())) == 1, "what was passed is what is used"
+    assert torch.equal(blank.answers[REFORMER], first.answers[REFORMER])
 
 
 def test_grey_box_images_of_another_shape_are_refused(classifier):
@@ -156,9 +159,9 @@ def test_grey_box_images_of_another_shape_are_refused(classifier):
 def test_a_report_is_restored_from_what_is_stored(classifier):
     report = evaluate_defense(classifier, BLUR, TEST, ATTACK)
     facts = report.facts()
-    assert facts["clean"] == {"correct": report.accuracy("clean").correct, "total": 30}
-    restored = DefenseReport.restore(report.answers(), {**facts, "seconds": 3.0})
-    assert equal(restored.answers(), report.answers())
+    assert facts["accuracy"]["nothing"] == {"correct": report.accuracy(NOTHING).correct, "total": 30}
+    restored = DefenseReport.restore(report.tensors(), {**facts, "seconds": 3.0})
+    assert equal(restored.tensors(), report.tensors())
     assert restored.facts() == facts
 
 
@@ -194,7 +197,8 @@ def report_of(clean, grey, white, *, both=None, **facts):
 
     start = 0 if both is None else grey - both
     fields = {"unchanged": 0, "collapsed": False, "has_reformer": True, "attack": repr(ATTACK), **facts}
-    return DefenseReport(labels, right(0, clean), right(0, grey), right(start, start + white), **fields)
+    answers = (right(0, clean), right(0, grey), right(start, start + white))
+    return DefenseReport(labels, dict(zip(MEASURED, answers, strict=True)), **fields)
 
 
 def test_nothing_is_suspicious_about_a_plain_report():

@@ -77,10 +77,14 @@ class Cluster(Crew):
         self.client.cancel([self.images])
 
 
+def _version_here() -> str:
+    return package_version()  # of the process that it runs in, for the function travels as a name
+
+
 def _check_workers(client: "Client") -> None:
     ours = package_version()
     try:
-        versions: dict[str, str] = client.run(package_version)
+        versions: dict[str, str] = client.run(_version_here)
     except Exception as error:
         raise OtherCodeError(
             f"a worker of this cluster cannot say which code it has ({error}): install this version on every worker"

@@ -11,7 +11,7 @@ from torch import Tensor
 from magnet_helpers.attacks import Knowledge, Threat
 from magnet_helpers.data import DATASET_TITLES
 from magnet_helpers.intervals import Accuracy, Estimate, difference, estimate
-from magnet_helpers.lab.budget import get_budget
+from magnet_helpers.lab.budget import Budget, get_budget
 from magnet_helpers.study.results_file import kept_results, read_rows, unpack_bits, unpack_sizes
 from magnet_helpers.study.threats import CLEAN, Threats, all_threats
 
@@ -113,7 +113,8 @@ class Results:
         kinds = {(row.dataset, row.budget) for row in self.rows}
         if len(kinds) > 1:
             raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
-        self.epochs = get_budget(self.rows[0].budget).classifier_epochs if self.rows else 0
+        lengths = {row.classifier_epochs for row in self.rows}
+        self.epochs = lengths.pop() if len(lengths) == 1 else self._budget.classifier_epochs
 
     @property
     def seeds(self) -> list[int]:
@@ -232,8 +233,12 @@ class Results:
         return [measured(least > size) for size in sizes]
 
     @property
+    def _budget(self) -> Budget:
+        return get_budget(self.rows[0].budget if self.rows else None)
+
+    @property
     def _threats(self) -> Threats:
-        return all_threats(get_budget(self.rows[0].budget if self.rows else None))
+        return all_threats(self._budget)
 
     # ---- of contractive autoencoders, and of crossed seeds
 

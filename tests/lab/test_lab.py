@@ -1,23 +1,24 @@
 import dataclasses
 import json
-from operator import methodcaller
 
 import pytest
 import torch
+from tiny import equal
 
-from magnet_helpers.attacks import FGSM
+from magnet_helpers.attacks import FGSM, Knowledge
 from magnet_helpers.data import ImageData, load_images
-from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
+from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.detectors import DetectorSpec
 from magnet_helpers.evaluation import evaluate_defense
-from magnet_helpers.lab import cells, work
 from magnet_helpers.lab import lab as lab_module
+from magnet_helpers.lab import measurements, trainings
 from magnet_helpers.lab.budget import PAPER, SMOKE
 from magnet_helpers.lab.lab import Lab, get_seed
 from magnet_helpers.lab.lessons import start_lesson
+from magnet_helpers.lab.scheduler import make
 from magnet_helpers.lab.store import Store
-from magnet_helpers.study import tables
-from magnet_helpers.study.tables import comparison_frame, comparison_record, write_comparison
+from magnet_helpers.study import reports
+from magnet_helpers.study.reports import comparison_frame, comparison_record, write_comparison
 
 TINY = dataclasses.replace(
     SMOKE, classifier_images=32, autoencoder_images=32, validation_images=8, test_images=20, classifier_epochs=1
@@ -46,7 +47,7 @@ def test_a_network_is_trained_once_and_loaded_ever_after(lab, monkeypatch):
     for defense in (denoising(0.3), stacked(2, 0.3), contractive(1e-3)):
         weights, history = lab.reformer(defense).state_dict(), lab.history(defense)
         with monkeypatch.context() as patch:
-            patch.setattr(work, "fit", no_training)
+            patch.setattr(trainings, "fit", no_training)
             other = again(lab)
             loaded = other.reformer(defense).state_dict()
             assert other.history(defense) == history
@@ -79,32 +80,30 @@ def test_stacks_share_their_pretrained_stages(lab):
 
 
 def test_on_a_gpu_networks_are_trained_in_streams_and_reports_made_afterwards(lab, monkeypatch):
-    events = []
-    monkeypatch.setattr(lab_module, "for_each_in_streams", lambda function, calls, label: events.extend(calls))
-    monkeypatch.setattr(lab_module, "for_each", no_training)
-    monkeypatch.setattr(Lab, "evaluate", lambda self, cell: events.append(cell.defense))
+    in_streams = []
+
+    def imitate(todo, crew):
+        in_streams.extend(task for task in todo if crew.takes(task))
+        for task in in_streams:
+            make(task, lab.data, lab.store, torch.device("cpu"))
+        lab.device = torch.device("cpu")  # there is no GPU here to make the reports on
+
+    monkeypatch.setattr(lab_module, "carry_out", imitate)
     lab.device = torch.device("cuda")
     lab.prepare([NO_REFORMER, denoising(0.3)])
-    assert [type(each) for each in events] == [methodcaller, methodcaller, Defense, Defense]
-    lab.train([denoising(0.3)])
-    assert len(events) == 6
-    monkeypatch.undo()
-    lab.device = torch.device("cpu")
-    for call in events[:2]:
-        call(lab)
-    monkeypatch.setattr(work, "fit", no_training)
-    lab.reformer(denoising(0.3))
-    lab.classifier()
+    assert [task.name for task in in_streams] == ["classifier", "DAE, noise 0.3"]
+    monkeypatch.setattr(trainings, "fit", no_training)
+    monkeypatch.setattr(measurements, "evaluate_defense", no_training)
+    assert len(lab.report(denoising(0.3)).labels) == 20
 
 
 def test_reports_are_those_of_evaluate_defense_and_are_kept(lab, monkeypatch):
     attack = FGSM(0.2)
     report = lab.report(VANILLA, attack)
     direct = evaluate_defense(lab.classifier(), lab.reformer(VANILLA), lab.test, attack)
-    for name in ("labels", "clean", "grey_box", "white_box"):
-        assert torch.equal(getattr(report, name), getattr(direct, name))
-    monkeypatch.setattr(work, "fit", no_training)
-    monkeypatch.setattr(work, "evaluate_defense", no_training)
+    assert equal(report.tensors(), direct.tensors())
+    monkeypatch.setattr(trainings, "fit", no_training)
+    monkeypatch.setattr(measurements, "evaluate_defense", no_training)
     assert again(lab).report(VANILLA, attack).facts() == report.facts()
 
 
@@ -119,7 +118,7 @@ def test_the_attack_the_seed_and_the_images_are_part_of_a_reports_key(lab):
 
 def test_the_code_is_part_of_a_reports_key(lab, monkeypatch):
     lab.report(NO_REFORMER, FGSM(0.1))
-    monkeypatch.setattr(cells, "EVALUATION_CODE", "another")
+    monkeypatch.setattr(measurements, "EVALUATION_CODE", "another")
     lab.report(NO_REFORMER, FGSM(0.1))
     assert len([path for path in (lab.store.root / "report").iterdir() if path.is_dir()]) == 2
 
@@ -170,12 +169,12 @@ def test_the_table_and_its_record_hold_the_reports_counts(lab, tmp_path, monkeyp
     record = json.loads(path.read_text())
     assert record == comparison_record(lab, defenses)
     assert {"dataset", "budget", "seed", "device", "versions", "rows"} <= set(record)
-    assert [row["defence"] for row in record["rows"]] == ["none", "denoising", "contractive"]
+    assert [row["family"] for row in record["rows"]] == ["none", "denoising", "contractive"]
     assert [row["n_stacks"] for row in record["rows"]] == [0, 1, 1]
     assert record["rows"][1]["noise_std"] == 0.3
     assert record["rows"][2]["penalty_weight"] == 0
-    accuracy = lab.report(denoising(0.3)).accuracy("grey_box")
-    assert record["rows"][1]["grey_box"] == {"correct": accuracy.correct, "total": 20}
+    accuracy = lab.report(denoising(0.3)).accuracy(Knowledge.CLASSIFIER)
+    assert record["rows"][1]["grey box"] == {"correct": accuracy.correct, "total": 20}
     frame = comparison_frame(lab, defenses)
     assert frame.loc["DAE, noise 0.3", "grey box, ours"] == str(accuracy)
     assert frame.loc["DAE, noise 0.3", "grey box, paper"] == "75.15"
@@ -185,7 +184,7 @@ def test_the_table_and_its_record_hold_the_reports_counts(lab, tmp_path, monkeyp
 
 
 def test_under_the_table_stands_what_is_doubtful(lab, monkeypatch, capsys):
-    monkeypatch.setattr(tables, "display", lambda _: None)
-    monkeypatch.setattr(tables, "suspicions", lambda _: ["its gradient is zero"])
-    tables.show_table(lab, [NO_REFORMER])
+    monkeypatch.setattr(reports, "display", lambda _: None)
+    monkeypatch.setattr(reports, "suspicions", lambda _: ["its gradient is zero"])
+    reports.show_table(lab, [NO_REFORMER])
     assert "  - no reformer: its gradient is zero" in capsys.readouterr().out

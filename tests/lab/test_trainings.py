@@ -7,7 +7,8 @@ from tiny import equal, tiny_autoencoder, tiny_images, weights
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import MAGNETS_OWN, VANILLA, contractive, denoising, stacked
 from magnet_helpers.lab.budget import FAST, PAPER
-from magnet_helpers.lab.trainings import TrainingSpecs, longest_first, start_from_parents, with_parents
+from magnet_helpers.lab.tasks import longest_first, with_needs
+from magnet_helpers.lab.trainings import TrainingSpecs, start_from_parents
 from magnet_helpers.losses import (
     ClassificationLoss,
     ContractiveLoss,
@@ -147,7 +148,7 @@ def test_each_training_of_a_stack_has_its_own_seed():
 
 
 def test_each_training_is_listed_once_behind_its_parents():
-    listed = with_parents([SPECS.reformer(stacked(size, 0.4)) for size in (3, 2)])
+    listed = with_needs([SPECS.reformer(stacked(size, 0.4)) for size in (3, 2)])
     names = [spec.name for spec in listed]
     assert names == [
         *("DAE, noise 0.4", "DAE, noise 0.4 stage 2", "DAE, noise 0.4 stage 3"),
@@ -156,7 +157,7 @@ def test_each_training_is_listed_once_behind_its_parents():
 
 
 def test_the_longest_chain_is_trained_first():
-    short, chain = SPECS.reformer(VANILLA), with_parents([SPECS.reformer(stacked(2, 0.4))])
+    short, chain = SPECS.reformer(VANILLA), with_needs([SPECS.reformer(stacked(2, 0.4))])
     ordered = longest_first([short, *reversed(chain)])
     assert [spec.name for spec in ordered] == [*(spec.name for spec in chain), "vanilla AE"]
     # Of the chain only what is still to be trained counts: 20 epochs of two stages beside 20 of one and of three.

@@ -2,14 +2,15 @@ import dataclasses
 
 import pytest
 import torch
+from measured import N, plain_row
 
+from magnet_helpers.attacks import Knowledge, Threat
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.intervals import Estimate
-from magnet_helpers.study.ledger import CLAIMS, FGSM_SETTINGS, PGD_SETTINGS, Claim, Results, ledger_entries
-from magnet_helpers.study.reproduce import Row
-from magnet_helpers.study.result_files import pack_bits
+from magnet_helpers.study.ledger import CLAIMS, Claim, ledger_entries
+from magnet_helpers.study.results import Results, Row
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, STRONG_ATTACK, WHITE_BOX
 
-N = 500
 ACCURACIES = {  # grey and white box, in percent: the order that the paper reports
     NO_REFORMER: (10, 10),
     VANILLA: (30, 45),
@@ -22,33 +23,24 @@ ACCURACIES = {  # grey and white box, in percent: the order that the paper repor
 }
 
 
-def row(defense, setting, percent, seed=0, **changes) -> Row:
+def row(defense, threat, percent, seed=0, **changes) -> Row:
     hard = torch.rand(N, generator=torch.Generator().manual_seed(seed))  # the same images are hard for all
-    right = hard < percent / 100
-    values = {
-        **{"dataset": "mnist", "budget": "paper", "defence": defense.label, "classifier_epochs": 30},
-        **{"classifier_seed": seed, "reformer_seed": seed, "attack": FGSM_SETTINGS, "setting": setting},
-        **{"correct": int(right.sum()), "n": N, "collapsed": False, "unchanged": 0, "jacobian": None},
-        **{"training_seconds": 1.0, "evaluation_seconds": 1.0, "device": "cpu", "precision": "float32"},
-        **{"torch": "2", "python": "3"},
-        **{"training_code": "a", "evaluation_code": "b", "right": pack_bits(right)},
-    }
-    return Row(**{**values, **changes})
+    return plain_row(defense, threat, hard < percent / 100, seed, **changes)
 
 
 def rows(seeds=(0, 1, 2)) -> list[Row]:
     return [
-        row(defense, setting, percent, seed)
+        row(defense, threat, percent, seed)
         for seed in seeds
         for defense, (grey, white) in ACCURACIES.items()
-        for setting, percent in (("grey_box", grey), ("white_box", white), ("clean", 98))
+        for threat, percent in ((GREY_BOX, grey), (WHITE_BOX, white), (CLEAN, 98))
     ]
 
 
 def turned_rows() -> list[Row]:
     """Grey box and white box exchanged."""
-    other = {"grey_box": "white_box", "white_box": "grey_box"}
-    return [dataclasses.replace(each, setting=other.get(each.setting, each.setting)) for each in rows()]
+    other = {Knowledge.CLASSIFIER: Knowledge.REFORMER, Knowledge.REFORMER: Knowledge.CLASSIFIER}
+    return [dataclasses.replace(line, knows=other.get(line.knows, line.knows)) for line in rows()]
 
 
 def verdicts(results: Results) -> dict[str, str]:
@@ -81,51 +73,51 @@ def test_what_was_not_measured_is_said():
 
 def test_the_numbers_are_paired_means_over_seeds():
     results = Results(rows())
-    gain = results.gain((denoising(0.4), "grey_box", FGSM_SETTINGS), (stacked(2, 0.4), "grey_box", FGSM_SETTINGS))
+    gain = results.gain((denoising(0.4), GREY_BOX), (stacked(2, 0.4), GREY_BOX))
     counts = [
-        [each.correct for each in rows() if (each.defence, each.setting) == (defense.label, "grey_box")]
+        [each.right for each in rows() if (each.defense, each.knows) == (defense.label, GREY_BOX.knows)]
         for defense in (denoising(0.4), stacked(2, 0.4))
     ]
     assert gain.value == pytest.approx((sum(counts[1]) - sum(counts[0])) / (3 * N))
     assert gain.n_seeds == 3
-    assert results.accuracy(VANILLA, "grey_box").value == pytest.approx(0.3, abs=0.05)
-    assert results.accuracy(denoising(0.1), "grey_box") is None
+    assert results.accuracy(VANILLA, GREY_BOX).value == pytest.approx(0.3, abs=0.05)
+    assert results.accuracy(denoising(0.1), GREY_BOX) is None
 
 
 def test_only_seeds_that_both_have_are_compared():
-    some = [each for each in rows() if not (each.defence == "vanilla AE" and each.reformer_seed == 1)]
-    gain = Results(some).gain((VANILLA, "grey_box", FGSM_SETTINGS), (denoising(0.4), "grey_box", FGSM_SETTINGS))
+    some = [each for each in rows() if not (each.defense == "vanilla AE" and each.reformer_seed == 1)]
+    gain = Results(some).gain((VANILLA, GREY_BOX), (denoising(0.4), GREY_BOX))
     assert gain.n_seeds == 2
 
 
 def test_other_classifiers_crossed_seeds_and_other_attacks_stay_out():
     others = [
-        row(VANILLA, "grey_box", 99, 0, classifier_epochs=5),
-        row(VANILLA, "grey_box", 99, 0, classifier_seed=1),
-        row(VANILLA, "grey_box", 99, 0, attack=PGD_SETTINGS),
+        row(VANILLA, GREY_BOX, 99, 0, classifier_epochs=5),
+        row(VANILLA, GREY_BOX, 99, 0, classifier_seed=1),
+        row(VANILLA, GREY_BOX, 99, 0, attack=repr(STRONG_ATTACK)),
     ]
-    assert Results([*rows(), *others]).accuracy(VANILLA, "grey_box") == Results(rows()).accuracy(VANILLA, "grey_box")
+    assert Results([*rows(), *others]).accuracy(VANILLA, GREY_BOX) == Results(rows()).accuracy(VANILLA, GREY_BOX)
 
 
 def test_the_note_says_what_the_numbers_come_from():
-    results = Results([*rows([2, 0]), row(VANILLA, "clean", 90, 0, classifier_seed=5, n=1000)])
+    results = Results([*rows([2, 0]), row(VANILLA, CLEAN, 90, 0, classifier_seed=5, n=1000)])
     assert results.seeds == [0, 2, 5]
     assert results.note == f"MNIST · paper budget · seeds 0, 2, 5 · n = {N} or 1,000"
-    alone = Results(row(VANILLA, "clean", 90, 3, budget="fast") for _ in range(1))
+    alone = Results(row(VANILLA, CLEAN, 90, 3, budget="fast") for _ in range(1))
     assert alone.note == f"MNIST · fast budget (not the paper's) · seed 3 · n = {N}"
     assert Results([]).note == "no results"
 
 
 def test_budgets_are_never_mixed():
     with pytest.raises(ValueError, match="one dataset and one budget"):
-        Results([*rows(), row(VANILLA, "clean", 99, budget="fast")])
+        Results([*rows(), row(VANILLA, CLEAN, 99, budget="fast")])
 
 
 @pytest.mark.parametrize(
     ("collapsed", "verdict"), [([True] * 3, "holds"), ([False] * 3, "does not hold"), ([True, False], "undecided")]
 )
 def test_collapses_are_counted(collapsed, verdict):
-    some = [row(denoising(0.1), "clean", 11, seed, collapsed=each) for seed, each in enumerate(collapsed)]
+    some = [row(denoising(0.1), CLEAN, 11, seed, collapsed=each) for seed, each in enumerate(collapsed)]
     (entry,) = (
         each for each in ledger_entries(Results(some)) if each.claim.startswith("DAE, noise 0.1 does not converge")
     )
@@ -167,7 +159,7 @@ def test_thresholds_are_given_in_points():
     ],
 )
 def test_the_rule(low, high, threshold, expected):
-    claim = Claim("x", (VANILLA, "clean", ""), (VANILLA, "clean", ""), threshold / 100)
+    claim = Claim("x", (VANILLA, CLEAN), (VANILLA, CLEAN), threshold / 100)
     assert claim.verdict(Estimate((low + high) / 200, (high - low) / 200, 3, 100)) == expected
 
 
@@ -186,19 +178,19 @@ FAMILY = tuple(map(contractive, (0.0, 1e-3, 1e-2, 1e-1)))
 NORMS = {0.0: 64.0, 1e-3: 60.0, 1e-2: 16.0, 1e-1: 4.0}
 
 
-def norm_rows(own: float, seeds=(0, 1), setting="white_box") -> list[Row]:
+def norm_rows(own: float, seeds=(0, 1), threat=WHITE_BOX) -> list[Row]:
     of_family = [
         row(each, kind, 100 - norm, seed, jacobian=norm)
         for seed in seeds
         for each, norm in zip(FAMILY, NORMS.values(), strict=True)
-        for kind in ("clean", setting)
+        for kind in (CLEAN, threat)
     ]
-    return of_family + [row(DENSE, kind, 95, seed, jacobian=own) for seed in seeds for kind in ("clean", setting)]
+    return of_family + [row(DENSE, kind, 95, seed, jacobian=own) for seed in seeds for kind in (CLEAN, threat)]
 
 
 def test_equal_jacobians_are_interpolated_between_the_nearest_on_a_log_scale():
-    gain = Results(norm_rows(own=8.0)).gain_at_equal_jacobian(DENSE, FAMILY, "white_box")
-    found = {(each.defence, each.reformer_seed): each.correct for each in norm_rows(8.0) if each.setting == "white_box"}
+    gain = Results(norm_rows(own=8.0)).gain_at_equal_jacobian(DENSE, FAMILY, WHITE_BOX)
+    found = {(each.defense, each.reformer_seed): each.right for each in norm_rows(8.0) if each.knows == WHITE_BOX.knows}
     # 8 lies in the middle between 4 and 16, counted in factors
     halfway = [(found[FAMILY[3].label, seed] + found[FAMILY[2].label, seed]) / 2 for seed in (0, 1)]
     expected = sum(found[DENSE.label, seed] - halfway[seed] for seed in (0, 1)) / (2 * N)
@@ -208,23 +200,23 @@ def test_equal_jacobians_are_interpolated_between_the_nearest_on_a_log_scale():
 
 def test_an_equal_jacobian_is_its_own_neighbour():
     results = Results(norm_rows(own=16.0))
-    keys = ((each, "white_box", FGSM_SETTINGS) for each in (FAMILY[2], DENSE))
-    assert results.gain_at_equal_jacobian(DENSE, FAMILY, "white_box") == results.gain(*keys)
+    keys = ((each, WHITE_BOX) for each in (FAMILY[2], DENSE))
+    assert results.gain_at_equal_jacobian(DENSE, FAMILY, WHITE_BOX) == results.gain(*keys)
 
 
 @pytest.mark.parametrize("own", [65.0, 3.0, 0.0, None])
 def test_beyond_the_family_nothing_is_compared(own):
-    assert Results(norm_rows(own)).gain_at_equal_jacobian(DENSE, FAMILY, "white_box") is None
+    assert Results(norm_rows(own)).gain_at_equal_jacobian(DENSE, FAMILY, WHITE_BOX) is None
 
 
 def test_seeds_beyond_the_family_are_left_out():
     some = [*norm_rows(8.0, seeds=(0, 1)), *norm_rows(99.0, seeds=(2,))]
-    assert Results(some).gain_at_equal_jacobian(DENSE, FAMILY, "white_box").n_seeds == 2
+    assert Results(some).gain_at_equal_jacobian(DENSE, FAMILY, WHITE_BOX).n_seeds == 2
 
 
 def test_the_rows_of_one_attack_name_their_own_images():
-    results = Results([*rows(), row(VANILLA, "grey_box", 5, 0, attack=PGD_SETTINGS, n=10)])
+    results = Results([*rows(), row(VANILLA, GREY_BOX, 5, 0, attack=repr(STRONG_ATTACK), n=10)])
     assert results.note.endswith(f"n = 10 or {N}")
-    assert results.under(FGSM_SETTINGS).note.endswith(f"n = {N}")
-    (only,) = results.under(PGD_SETTINGS).rows
-    assert (only.attack, only.n) == (PGD_SETTINGS, 10)
+    assert results.under(GREY_BOX).note.endswith(f"n = {N}")
+    (only,) = results.under(Threat(STRONG_ATTACK, Knowledge.NOTHING)).rows
+    assert (only.attack, only.n) == (repr(STRONG_ATTACK), 10)

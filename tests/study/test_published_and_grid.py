@@ -3,12 +3,15 @@ from collections import Counter
 
 import pytest
 
+from magnet_helpers.attacks import Knowledge, Threat
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.lab.budget import BUDGETS, FAST, PAPER, SMOKE, get_budget
+from magnet_helpers.lab.lab import PAPER_ATTACK
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss, ReconstructionLoss
 from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, StackedAutoencoder
 from magnet_helpers.study.grid import GRID, NOISE_LEVELS, PENALTY_WEIGHTS, STACK_SIZES, TABLE_2, TABLE_3, TABLE_4
-from magnet_helpers.study.published import SETTINGS, TEST_IMAGES, paper_number
+from magnet_helpers.study.published import TEST_IMAGES, paper_number
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, PAPERS_SETTINGS, STRONG_ATTACK, WHITE_BOX
 
 # Table 4 as printed, by hand: clean, grey box, white box.
 TABLE_4_PRINTED = {
@@ -84,50 +87,52 @@ def test_the_undefended_classifier_has_no_reformer():
 @pytest.mark.parametrize(
     ("defense", "setting", "expected", "table"),
     [
-        (denoising(0.1), "grey_box", 11.35, 2),
-        (denoising(0.2), "clean", 11.35, 2),
-        (denoising(0.5), "grey_box", 77.03, 2),
-        (denoising(0.5), "white_box", 73.25, 2),
-        (denoising(0.5), "clean", 98.15, 2),
-        (stacked(2, 0.1), "grey_box", 12.70, 2),
-        (stacked(2, 0.1), "clean", 13.44, 2),
-        (stacked(2, 0.2), "white_box", 8.62, 2),
-        (stacked(2, 0.3), "clean", 9.56, 2),
-        (stacked(2, 0.5), "grey_box", 81.25, 2),
-        (stacked(2, 0.5), "white_box", 72.73, 2),
-        (stacked(3, 0.1), "white_box", 11.88, 2),
-        (stacked(3, 0.2), "clean", 6.55, 2),
-        (stacked(3, 0.3), "grey_box", 9.72, 2),
-        (stacked(3, 0.5), "grey_box", 82.93, 2),
-        (stacked(3, 0.5), "white_box", 68.97, 2),
-        (stacked(3, 0.5), "clean", 96.65, 2),
-        (contractive(1e-5), "grey_box", 64.38, 3),
-        (contractive(1e-4), "white_box", 60.46, 3),
-        (contractive(1e-3), "clean", 98.51, 3),
-        (contractive(1e-2), "grey_box", 60.39, 3),
-        (contractive(1e-1), "white_box", 43.73, 3),
-        (contractive(1e-1), "clean", 97.84, 3),
-        (NO_REFORMER, "clean", 99.16, 4),
-        (VANILLA, "white_box", 48.29, 4),
+        (denoising(0.1), GREY_BOX, 11.35, 2),
+        (denoising(0.2), CLEAN, 11.35, 2),
+        (denoising(0.5), GREY_BOX, 77.03, 2),
+        (denoising(0.5), WHITE_BOX, 73.25, 2),
+        (denoising(0.5), CLEAN, 98.15, 2),
+        (stacked(2, 0.1), GREY_BOX, 12.70, 2),
+        (stacked(2, 0.1), CLEAN, 13.44, 2),
+        (stacked(2, 0.2), WHITE_BOX, 8.62, 2),
+        (stacked(2, 0.3), CLEAN, 9.56, 2),
+        (stacked(2, 0.5), GREY_BOX, 81.25, 2),
+        (stacked(2, 0.5), WHITE_BOX, 72.73, 2),
+        (stacked(3, 0.1), WHITE_BOX, 11.88, 2),
+        (stacked(3, 0.2), CLEAN, 6.55, 2),
+        (stacked(3, 0.3), GREY_BOX, 9.72, 2),
+        (stacked(3, 0.5), GREY_BOX, 82.93, 2),
+        (stacked(3, 0.5), WHITE_BOX, 68.97, 2),
+        (stacked(3, 0.5), CLEAN, 96.65, 2),
+        (contractive(1e-5), GREY_BOX, 64.38, 3),
+        (contractive(1e-4), WHITE_BOX, 60.46, 3),
+        (contractive(1e-3), CLEAN, 98.51, 3),
+        (contractive(1e-2), GREY_BOX, 60.39, 3),
+        (contractive(1e-1), WHITE_BOX, 43.73, 3),
+        (contractive(1e-1), CLEAN, 97.84, 3),
+        (NO_REFORMER, CLEAN, 99.16, 4),
+        (VANILLA, WHITE_BOX, 48.29, 4),
     ],
 )
 def test_printed_numbers(defense, setting, expected, table):
     number = paper_number(defense, setting)
     assert (number.percent, number.table) == (expected, table)
-    assert number.cell == f"{defense.label}, {setting}"
+    assert number.cell == f"{defense.label}, {setting.knows.label}"
 
 
 @pytest.mark.parametrize("defense", TABLE_4_PRINTED, ids=lambda defense: defense.label)
 def test_table_4_repeats_tables_2_and_3(defense):
-    assert SETTINGS == ("clean", "grey_box", "white_box")
-    assert tuple(percent(defense, setting) for setting in SETTINGS) == TABLE_4_PRINTED[defense]
+    assert [setting.knows.label for setting in PAPERS_SETTINGS] == ["clean", "grey box", "white box"]
+    assert tuple(percent(defense, setting) for setting in PAPERS_SETTINGS) == TABLE_4_PRINTED[defense]
 
 
 def test_every_cell_of_the_grid_but_those_of_the_control_has_a_number():
-    missing = [(defense, setting) for defense in GRID for setting in SETTINGS if percent(defense, setting) is None]
-    control = [(contractive(0), setting) for setting in SETTINGS]
-    assert missing == [(NO_REFORMER, "grey_box"), *control]
-    assert all(0 < percent(d, s) < 100 for d in GRID for s in SETTINGS if (d, s) not in missing)
+    missing = [
+        (defense, setting) for defense in GRID for setting in PAPERS_SETTINGS if percent(defense, setting) is None
+    ]
+    control = [(contractive(0), setting) for setting in PAPERS_SETTINGS]
+    assert missing == [(NO_REFORMER, GREY_BOX), *control]
+    assert all(0 < percent(d, s) < 100 for d in GRID for s in PAPERS_SETTINGS if (d, s) not in missing)
     assert TEST_IMAGES == 10_000
 
 
@@ -137,10 +142,10 @@ def test_sums_over_the_tables():
     def total(defenses, setting):
         return round(sum(percent(defense, setting) for defense in defenses), 2)
 
-    assert [total(TABLE_2[:5], setting) for setting in SETTINGS] == [318.09, 252.05, 249.70]
-    assert [total(TABLE_2[5:10], setting) for setting in SETTINGS] == [232.43, 195.92, 178.62]
-    assert [total(TABLE_2[10:], setting) for setting in SETTINGS] == [218.08, 197.18, 174.35]
-    assert [total(TABLE_3[1:], setting) for setting in SETTINGS] == [492.40, 317.63, 288.38]
+    assert [total(TABLE_2[:5], setting) for setting in PAPERS_SETTINGS] == [318.09, 252.05, 249.70]
+    assert [total(TABLE_2[5:10], setting) for setting in PAPERS_SETTINGS] == [232.43, 195.92, 178.62]
+    assert [total(TABLE_2[10:], setting) for setting in PAPERS_SETTINGS] == [218.08, 197.18, 174.35]
+    assert [total(TABLE_3[1:], setting) for setting in PAPERS_SETTINGS] == [492.40, 317.63, 288.38]
 
 
 def test_what_the_paper_does_not_print():
@@ -151,7 +156,12 @@ def test_what_the_paper_does_not_print():
         stacked(4, 0.4),
         Defense("vanilla", noise_std=0.1),
     ):
-        assert all(paper_number(defense, setting) is None for setting in SETTINGS)
+        assert all(paper_number(defense, setting) is None for setting in PAPERS_SETTINGS)
+
+
+def test_the_papers_numbers_are_those_of_its_own_attack():
+    assert paper_number(VANILLA, Threat(STRONG_ATTACK, Knowledge.CLASSIFIER)) is None
+    assert paper_number(VANILLA, Threat(PAPER_ATTACK, Knowledge.EVERYTHING)) is None
 
 
 # ---- budgets

@@ -16,8 +16,12 @@ from magnet_helpers import (
     predict,
     stacked,
 )
+from magnet_helpers.data import load_images
+from magnet_helpers.evaluation import MEASURED
 from magnet_helpers.lab.budget import SMOKE
-from magnet_helpers.lab.trainings import TrainingSpecs, with_parents
+from magnet_helpers.lab.lab import Lab
+from magnet_helpers.lab.tasks import with_needs
+from magnet_helpers.lab.trainings import TrainingSpecs
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss
 from tools.benchmarks import attacks, growth, penalty, precision, protocol, textbook
 from tools.benchmarks.memory import CPU, forget_peak, peak_megabytes
@@ -104,7 +108,7 @@ def test_the_protocol_is_the_papers():
 
 
 def counts(*correct):
-    return [{"DAE": {name: {"correct": each, "total": 200} for name in precision.SETTINGS}} for each in correct]
+    return [{"DAE": {knows: {"correct": each, "total": 200} for knows in MEASURED}} for each in correct]
 
 
 def test_precisions_agree_if_they_differ_by_no_more_than_the_seeds():
@@ -125,9 +129,9 @@ def test_precisions_agree_if_they_differ_by_no_more_than_the_seeds():
 def test_every_training_of_a_stack_is_in_the_wanted_precision():
     specs = TrainingSpecs(SMOKE, 0)
     spec = precision.with_precision(specs.reformer(stacked(3, 0.4)), "bfloat16")
-    assert [each.config.precision for each in with_parents([spec])] == ["bfloat16"] * 4
-    assert not {each.key for each in with_parents([spec])} & {
-        each.key for each in with_parents([specs.reformer(stacked(3, 0.4))])
+    assert [each.config.precision for each in with_needs([spec])] == ["bfloat16"] * 4
+    assert not {each.key for each in with_needs([spec])} & {
+        each.key for each in with_needs([specs.reformer(stacked(3, 0.4))])
     }
 
 
@@ -136,14 +140,19 @@ def test_a_seed_in_one_precision_is_kept_and_not_done_again(tmp_path, monkeypatc
     monkeypatch.setenv("MAGNET_DATASET", "digits")
     monkeypatch.setattr(precision, "SEEDS", (0,))
     monkeypatch.setattr(precision, "DEFENSES", (NO_REFORMER, denoising(0.4)))
-    monkeypatch.setattr(precision, "for_each", lambda function, tasks, *_: [function(task) for task in tasks])
     rows = precision.measure("smoke", CPU, lambda _: None)
     assert [(row["defence"], row["setting"]) for row in rows[:3]] == [
-        ("no reformer", setting) for setting in precision.SETTINGS
+        ("no reformer", knows.label) for knows in MEASURED
     ]
     assert len(rows) == 6
-    monkeypatch.setattr(precision, "carry_out", None)
+    monkeypatch.setattr("magnet_helpers.lab.trainings.fit", None)  # nothing may be trained from here on
     assert precision.measure("smoke", CPU, lambda _: None) == rows
+
+
+def test_a_report_is_of_networks_in_the_wanted_precision():
+    lab = Lab(SMOKE, load_images("digits"), 0)
+    for task in precision.reports(lab, "bfloat16"):
+        assert {spec.config.precision for spec in with_needs(task.networks)} == {"bfloat16"}
 
 
 def test_growth_compares_each_size_with_the_first_of_its_round():

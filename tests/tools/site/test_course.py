@@ -188,11 +188,11 @@ def test_remaining_time_follows_the_pace(monkeypatch):
 
 
 def test_the_table_is_printed_from_the_counts(tmp_path, capsys):
-    row = {"defence": "denoising", "n_stacks": 1, "noise_std": 0.3}
+    row = {"family": "denoising", "n_stacks": 1, "noise_std": 0.3}
     row |= {
         "clean": {"correct": 3, "total": 4},
-        "grey_box": {"correct": 1, "total": 2},
-        "white_box": {"correct": 0, "total": 5},
+        "grey box": {"correct": 1, "total": 2},
+        "white box": {"correct": 0, "total": 5},
     }
     path = tmp_path / "comparison.json"
     path.write_text(json.dumps({"dataset": "digits", "budget": "smoke", "seed": 2, "rows": [row]}))

@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from magnet_helpers.study.result_files import pack_bits, read_rows, unpack_bits, write_rows
+from magnet_helpers.attacks import Knowledge
+from magnet_helpers.study.results_file import (
+    pack_bits,
+    pack_sizes,
+    read_rows,
+    unpack_bits,
+    unpack_sizes,
+    write_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -15,9 +23,14 @@ class Line:
     seconds: float
     collapsed: bool
     jacobian: float | None
+    made: int | None
+    unlike: bool | None
+    knows: Knowledge
 
 
-LINE = Line("DAE, noise 0.4", 5, 1.5, collapsed=True, jacobian=0.25)
+LINE = Line(
+    "DAE, noise 0.4", 5, 1.5, collapsed=True, jacobian=0.25, made=3, unlike=False, knows=Knowledge.OWN_AUTOENCODERS
+)
 
 
 def test_bits_come_back():
@@ -26,8 +39,13 @@ def test_bits_come_back():
         assert torch.equal(unpack_bits(pack_bits(right), n), right)
 
 
+def test_sizes_come_back_as_float16():
+    sizes = torch.tensor([0.0, 1.5, 9.123, float("inf")])
+    assert torch.equal(unpack_sizes(pack_sizes(sizes)), sizes.half().float())
+
+
 def test_rows_come_back_with_their_types(tmp_path):
-    lines = [LINE, replace(LINE, collapsed=False, jacobian=None, name='a "quoted", λ\nname')]
+    lines = [LINE, replace(LINE, collapsed=False, jacobian=None, made=None, unlike=None, name='a "quoted", λ\nname')]
     write_rows(tmp_path / "deep" / "lines.csv", lines)
     assert read_rows(tmp_path / "deep" / "lines.csv", Line) == lines
 

@@ -5,19 +5,22 @@ import dataclasses
 import pytest
 import torch
 
-from magnet_helpers.attacks import FGSM, PGD, CarliniWagner, DetectorAwarePGD, ElasticNet, Ensemble
+from magnet_helpers.attacks import FGSM, PGD, CarliniWagner, DetectorAwarePGD, ElasticNet, Ensemble, Knowledge, Threat
+from magnet_helpers.attacks.minimal_norm import MinimalNormAttack
 from magnet_helpers.data import load_images
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, ReformedClassifier, denoising
 from magnet_helpers.detectors import DetectorSpec
 from magnet_helpers.inference import predict
+from magnet_helpers.lab import measurements
+from magnet_helpers.lab import trials as trials_module
 from magnet_helpers.lab.budget import BUDGETS, FAST, PAPER, SMOKE
 from magnet_helpers.lab.lab import PAPER_ATTACK, Lab
 from magnet_helpers.lab.store import Store
+from magnet_helpers.lab.trainings import TrainingSpecs
+from magnet_helpers.lab.trials import ATTACKERS_OWN, Calibration, Trial, TrialReport, all_trials
 from magnet_helpers.magnet import MagNet, MagNetSpec, Outcome
-from magnet_helpers.study import trials as trials_module
-from magnet_helpers.study.grid import ATTACKERS_OWN, MAGNET, MAGNETS_PARTS, UNDER_ATTACK
-from magnet_helpers.study.threats import ADAPTIVE, WITHIN_EPSILON, Threat, all_threats, confident_threats
-from magnet_helpers.study.trials import Trial, TrialReport, all_trials, attack_without_defense, run_trial, run_trials
+from magnet_helpers.study.grid import MAGNET, MAGNETS_PARTS, UNDER_ATTACK
+from magnet_helpers.study.threats import all_threats, confident_threats
 
 TINY = dataclasses.replace(
     SMOKE, classifier_images=64, autoencoder_images=64, validation_images=8, test_images=20, classifier_epochs=2
@@ -44,26 +47,26 @@ def again(lab: Lab) -> Lab:
 @pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
 def test_threats_follow_the_budget(budget):
     found = all_threats(budget)
-    assert len({threat.name for threat in found}) == len(found)
+    assert len({threat.name for threat in found}) == len(set(found)) == len(found)
     assert [threat.attack for threat in found[:2]] == [PAPER_ATTACK] * 2
-    bounded = [threat for threat in found if threat.name in WITHIN_EPSILON]
-    assert {threat.name for threat in bounded} == set(WITHIN_EPSILON)
-    assert {threat.attack.epsilon for threat in bounded} == {PAPER_ATTACK.epsilon}
-    iterated = next(threat.attack for threat in found if type(threat.attack) is PGD)
+    assert (*found.within_epsilon, *found.without_bound) == tuple(found)
+    assert {threat.attack.epsilon for threat in found.within_epsilon} == {PAPER_ATTACK.epsilon}
+    assert all(isinstance(threat.attack, MinimalNormAttack) for threat in found.without_bound)
+    iterated = found.pgd_white_box.attack
     assert (iterated.steps, iterated.restarts, iterated.labels) == (
         budget.attack_steps,
         budget.attack_restarts,
         "given",
     )
     assert iterated.steps * iterated.step_size >= 2 * iterated.epsilon, "it can cross the ball"
-    careful = next(threat.attack for threat in found if threat.name == ADAPTIVE)
+    careful = found.pgd_detectors_known.attack
     assert (careful.steps, careful.labels) == (budget.attack_steps, "given")
     assert careful.restarts == 0, "detectors see a random start to the end"
     for kind, name in {CarliniWagner: "C&W", ElasticNet: "EAD"}.items():
         some = confident_threats(budget, kind)
         assert [threat.attack.confidence for threat in some] == list(budget.confidences)
         assert {type(threat.attack) for threat in some} == {kind}
-        assert all(threat.name.startswith(name) and threat.knows == "classifier" for threat in some)
+        assert all(threat.name.startswith(name) and threat.knows is Knowledge.CLASSIFIER for threat in some)
 
 
 def test_slow_attacks_have_the_images_that_were_promised():
@@ -73,9 +76,9 @@ def test_slow_attacks_have_the_images_that_were_promised():
 
 def test_without_detectors_no_attacker_has_to_know_them():
     threats = all_threats(SMOKE)
-    found = all_trials(UNDER_ATTACK, threats, N)
+    found = all_trials(UNDER_ATTACK, threats, N, TrainingSpecs(SMOKE, 0))
     assert len(found) == 7 * 7 + 9
-    assert {each.defense for each in found if each.threat.knows == "everything"} == {MAGNET}
+    assert {each.defense for each in found if each.threat.knows is Knowledge.EVERYTHING} == {MAGNET}
     assert [each.label for each in UNDER_ATTACK] == [
         "no reformer",
         "vanilla AE",
@@ -118,12 +121,15 @@ def source(lab, knows, defense):
     }[knows]
 
 
-@pytest.mark.parametrize("knows", ["classifier", "own autoencoders", "reformer", "everything"])
+def run_trial(lab, trial) -> TrialReport:
+    return TrialReport.restore(lab.result(trial))
+
+
+@pytest.mark.parametrize("knows", [knows for knows in Knowledge if knows is not Knowledge.NOTHING])
 def test_a_trial_by_hand(lab, knows):
-    kind = DetectorAwarePGD if knows == "everything" else PGD
+    kind = DetectorAwarePGD if knows is Knowledge.EVERYTHING else PGD
     attack = kind(0.2, "predicted", steps=4, step_size=0.05)  # whoever has labels spares what is wrong already
-    trial = Trial(WHOLE, Threat("PGD", attack, knows), N)
-    report = run_trial(lab, trial)
+    report = run_trial(lab, Trial(WHOLE, Threat(attack, knows), N, lab.specs))
     test = lab.data.test.spread(N)
     by_hand = attack.run(source(lab, knows, WHOLE), test.images, test.labels)
     outcome = lab.magnet(WHOLE).judge(by_hand.adversarial, test.labels)
@@ -140,15 +146,16 @@ def test_the_sources_differ(lab):
     attack, test = PGD(0.2, "given", steps=4, step_size=0.05), lab.data.test.spread(N)
     made = [
         attack.perturb(source(lab, knows, WHOLE), test.images, test.labels)
-        for knows in ("classifier", "own autoencoders", "reformer", "everything")
+        for knows in Knowledge
+        if knows is not Knowledge.NOTHING
     ]
     assert all((one - other).abs().max() > 0.01 for i, one in enumerate(made[:3]) for other in made[:i])
 
 
 def test_a_trial_is_made_once(lab, monkeypatch):
-    trial = Trial(REFORMED, Threat("FGSM", FGSM(0.1), "reformer"), N)
+    trial = Trial(REFORMED, Threat(FGSM(0.1), Knowledge.REFORMER), N, lab.specs)
     made = run_trial(lab, trial)
-    monkeypatch.setattr(trials_module, "_attack", lambda *_: pytest.fail("this should have been loaded"))
+    monkeypatch.setattr(trials_module, "attack_images", lambda *_: pytest.fail("this should have been loaded"))
     loaded = run_trial(again(lab), trial)
     assert torch.equal(loaded.outcome.answers, made.outcome.answers)
     assert loaded.outcome.counts == made.outcome.counts
@@ -156,10 +163,11 @@ def test_a_trial_is_made_once(lab, monkeypatch):
 
 
 def test_what_needs_no_defense_is_made_once_for_all(lab, monkeypatch):
-    threat = Threat("FGSM", FGSM(0.15), "classifier")
-    made, _ = attack_without_defense(lab, threat, N)
-    monkeypatch.setattr(trials_module, "_attack", lambda *_: pytest.fail("this should have been loaded"))
-    reports = run_trials(lab, all_trials([REFORMED, WHOLE], [threat], N))
+    trials = all_trials([REFORMED, WHOLE], [Threat(FGSM(0.15), Knowledge.CLASSIFIER)], N, lab.specs)
+    assert trials[0].without_defense == trials[1].without_defense
+    made = lab.result(trials[0].without_defense).tensors
+    monkeypatch.setattr(measurements, "attack_images", lambda *_: pytest.fail("this should have been loaded"))
+    reports = [run_trial(lab, trial) for trial in trials]
     assert torch.equal(made["adversarial"], FGSM(0.15).perturb(lab.classifier(), lab.data.test.spread(N).images))
     assert torch.equal(reports[0].success, reports[1].success)
     by_hand = lab.magnet(REFORMED).judge(made["adversarial"], reports[0].outcome.labels)
@@ -170,24 +178,31 @@ def test_what_needs_no_defense_is_made_once_for_all(lab, monkeypatch):
     "change",
     [
         {"images": N + 1},
-        {"threat": Threat("FGSM", FGSM(0.21), "reformer")},
-        {"threat": Threat("FGSM", FGSM(0.2), "classifier")},
+        {"threat": Threat(FGSM(0.21), Knowledge.REFORMER)},
+        {"threat": Threat(FGSM(0.2), Knowledge.CLASSIFIER)},
         {"defense": MagNetSpec("DAE", denoising(0.3))},
         {"defense": dataclasses.replace(REFORMED, detectors=WHOLE.detectors)},
+        {"specs": TrainingSpecs(TINY, 4)},
+        {"specs": TrainingSpecs(dataclasses.replace(TINY, denoising_epochs=9), 3)},
     ],
-    ids=["images", "attack", "knowledge", "reformer", "detectors"],
+    ids=["images", "attack", "knowledge", "reformer", "detectors", "seed", "how the reformer is trained"],
 )
 def test_everything_that_matters_is_in_the_key(lab, change):
-    trial = Trial(REFORMED, Threat("FGSM", FGSM(0.2), "reformer"), N)
-    settings = trials_module._settings
-    assert settings(lab, dataclasses.replace(trial, **change)) != settings(lab, trial)
-    assert settings(dataclasses.replace(lab, seed=4), trial) != settings(lab, trial)
-    longer = dataclasses.replace(lab, budget=dataclasses.replace(TINY, denoising_epochs=9))
-    assert settings(longer, trial) != settings(lab, trial), "how the reformer is trained"
+    trial = Trial(REFORMED, Threat(FGSM(0.2), Knowledge.REFORMER), N, TrainingSpecs(TINY, 3))
+    assert dataclasses.replace(trial, **change).key != trial.key
+
+
+def test_the_norm_of_a_detector_is_in_the_keys():
     square = dataclasses.replace(WHOLE, detectors=(DetectorSpec(MAGNETS_OWN[1], p=2),))
-    assert settings(lab, dataclasses.replace(trial, defense=square)) != settings(
-        lab, dataclasses.replace(trial, defense=WHOLE)
-    )
+    threat, specs = Threat(FGSM(0.2), Knowledge.REFORMER), TrainingSpecs(TINY, 3)
+    assert Trial(square, threat, N, specs).key != Trial(WHOLE, threat, N, specs).key
+    assert Calibration(square, specs).key != Calibration(WHOLE, specs).key
+
+
+def test_thresholds_come_back_as_they_were_chosen(lab):
+    chosen = lab.magnet(WHOLE).thresholds
+    assert again(lab).magnet(WHOLE).thresholds == chosen
+    assert [threshold.total for threshold in chosen] == [len(lab.data.validation)]
 
 
 def test_rejected_or_right_is_not_fooled():
@@ -204,17 +219,19 @@ def test_rejected_or_right_is_not_fooled():
 def test_worker_processes_give_the_same(lab, tmp_path):
     """Two processes train, attack and keep; what they made is loaded here, and is what one process makes."""
     several = dataclasses.replace(lab, budget=dataclasses.replace(TINY, processes=2), store=Store(tmp_path))
-    some = all_trials([REFORMED], [Threat("PGD", PGD(0.2, "given", steps=3), "reformer")], N) + all_trials(
-        [REFORMED, WHOLE], [Threat("FGSM", FGSM(0.2), "classifier")], N
-    )
-    for theirs, ours in zip(run_trials(several, some), run_trials(lab, some), strict=True):
+    iterated, one_step = PGD(0.2, "given", steps=3), FGSM(0.2)
+    trials = all_trials([REFORMED], [Threat(iterated, Knowledge.REFORMER)], N, lab.specs)
+    trials += all_trials([REFORMED, WHOLE], [Threat(one_step, Knowledge.CLASSIFIER)], N, lab.specs)
+    several.make(trials)
+    for trial in trials:
+        theirs, ours = run_trial(several, trial), run_trial(lab, trial)
         assert torch.equal(theirs.outcome.answers, ours.outcome.answers)
         assert torch.allclose(theirs.norms["L2"], ours.norms["L2"])
     assert len(list((tmp_path / "trial").glob("*/record.json"))) == 3
 
 
-def test_nothing_missing_trains_nothing(lab, monkeypatch):
-    some = all_trials([REFORMED], [Threat("FGSM", FGSM(0.1), "reformer")], N)
-    run_trials(lab, some)
-    monkeypatch.setattr(Lab, "train", lambda *_: pytest.fail("nothing is missing"))
-    assert len(run_trials(again(lab), some)) == 1
+def test_nothing_missing_makes_nothing(lab, monkeypatch):
+    trials = all_trials([REFORMED], [Threat(FGSM(0.1), Knowledge.REFORMER)], N, lab.specs)
+    lab.make(trials)
+    monkeypatch.setattr(Trial, "run", lambda *_: pytest.fail("nothing is missing"))
+    again(lab).make(trials)

@@ -1,32 +1,31 @@
+import dataclasses
+
 import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from test_ledger import DENSE, N, norm_rows, row, rows
+from measured import N
+from test_ledger import DENSE, norm_rows, row, rows
 
 import magnet_helpers
+from magnet_helpers.attacks import Threat
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
 from magnet_helpers.intervals import estimate
 from magnet_helpers.plotting import figures as plotting
+from magnet_helpers.study.differences import crossed_frame, ledger_frame, penalty_frame, variant_frame
 from magnet_helpers.study.grid import TABLE_3
-from magnet_helpers.study.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
-from magnet_helpers.study.result_files import write_rows
-from magnet_helpers.study.summary import (
-    as_markdown,
-    crossed_frame,
-    ledger_frame,
-    load_results,
-    penalty_frame,
-    results_frame,
-    variant_frame,
-    write_summary,
-)
+from magnet_helpers.study.ledger import ledger_entries
+from magnet_helpers.study.reports import write_protocol_report
+from magnet_helpers.study.results import Results, load_results
+from magnet_helpers.study.results_file import write_rows
+from magnet_helpers.study.tables import accuracy_frame, as_markdown, in_words
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, STRONG_ATTACK, TRUE_LABELS_ATTACK, WHITE_BOX
 
 
 def test_tables_set_ours_beside_the_papers():
     results = Results(rows())
-    frame = results_frame(results, [NO_REFORMER, VANILLA, contractive(0.0), denoising(0.1)])
-    expected = estimate(results.right((VANILLA, "grey_box", FGSM_SETTINGS), [0, 1, 2])).in_percent()
+    frame = accuracy_frame(results, [NO_REFORMER, VANILLA, contractive(0.0), denoising(0.1)], beside_paper=True)
+    expected = estimate(results.not_fooled(VANILLA, GREY_BOX, [0, 1, 2])).in_percent()
     assert frame.loc["vanilla AE", "grey box, ours"] == expected
     assert frame.loc["vanilla AE", "grey box, paper"] == "32.93"
     assert frame.loc["vanilla AE", "seeds"] == 3
@@ -49,7 +48,7 @@ def test_the_ledger_as_a_frame():
 
 def test_the_summary_says_what_it_comes_from(tmp_path):
     path = tmp_path / "paper.md"
-    write_summary(path, rows())
+    write_protocol_report(path, Results(rows()))
     text = path.read_text()
     assert "# Results: mnist, paper budget" in text
     assert f"MNIST · paper budget · seeds 0, 1, 2 · n = {N} · cpu, torch 2" in text
@@ -58,18 +57,18 @@ def test_the_summary_says_what_it_comes_from(tmp_path):
         assert f"## {title}" in text
     for title in ("true labels", "5 epochs", "under PGD", "between seeds"):
         assert f"Table 4 with {title}" not in text, "what was not measured has no table"
-    write_summary(path, [row.__class__(**{**row.__dict__, "budget": "fast"}) for row in rows([0])])
+    write_protocol_report(path, Results(dataclasses.replace(line, budget="fast") for line in rows([0])))
     assert "**This is not the paper's budget**" in path.read_text()
 
 
 def test_other_attacks_and_classifiers_have_tables_of_their_own(tmp_path):
     path = tmp_path / "paper.md"
     others = [
-        row(VANILLA, "clean", 97, 0, attack="FGSM(epsilon=0.3, labels='given')"),
-        row(VANILLA, "clean", 96, 0, classifier_epochs=5),
-        row(VANILLA, "clean", 95, 0, attack=PGD_SETTINGS),
+        row(VANILLA, CLEAN, 97, 0, attack=repr(TRUE_LABELS_ATTACK)),
+        row(VANILLA, CLEAN, 96, 0, classifier_epochs=5),
+        row(VANILLA, CLEAN, 95, 0, attack=repr(STRONG_ATTACK)),
     ]
-    write_summary(path, [*rows(), *others])
+    write_protocol_report(path, Results([*rows(), *others]))
     text = path.read_text()
     for title in ("with FGSM on the true labels", "with classifiers of 5 epochs", "under PGD"):
         assert f"## Table 4 {title}" in text
@@ -78,7 +77,7 @@ def test_other_attacks_and_classifiers_have_tables_of_their_own(tmp_path):
     line = next(line for line in table.splitlines() if line.startswith("| vanilla AE"))
     assert line.split(" | ")[1:4] == [
         "1",
-        Results(others[2:]).accuracy(VANILLA, "clean", PGD_SETTINGS).in_percent(),
+        in_words(Results(others[2:]).not_fooled(VANILLA, Threat(STRONG_ATTACK, CLEAN.knows))),
         "–",
     ]
 
@@ -86,7 +85,7 @@ def test_other_attacks_and_classifiers_have_tables_of_their_own(tmp_path):
 def test_the_spread_is_told_apart_by_its_source():
     pairs = {(one, other): 40 + 10 * one + 2 * other for one in range(3) for other in range(3)}
     crossed = [
-        row(VANILLA, "grey_box", 0, other, classifier_seed=one, correct=percent, n=100)
+        row(VANILLA, GREY_BOX, 0, other, classifier_seed=one, right=percent, n=100)
         for (one, other), percent in pairs.items()
     ]
     frame = crossed_frame(Results(crossed))
@@ -97,18 +96,18 @@ def test_the_spread_is_told_apart_by_its_source():
 
 def test_variants_are_compared_with_the_text():
     wide, variance = denoising(0.4).but(decoder_width=64), denoising(0.4**0.5)
-    others = [
-        row(each, kind, 60, seed) for each in (wide, variance) for seed in (0, 1) for kind in ("clean", "grey_box")
+    others = [row(each, kind, 60, seed) for each in (wide, variance) for seed in (0, 1) for kind in (CLEAN, GREY_BOX)]
+    with_labels = Threat(TRUE_LABELS_ATTACK, GREY_BOX.knows)
+    given = [
+        row(VANILLA, kind, 20, seed, attack=repr(TRUE_LABELS_ATTACK)) for seed in (0, 1) for kind in (CLEAN, GREY_BOX)
     ]
-    true = "FGSM(epsilon=0.3, labels='given')"
-    given = [row(VANILLA, kind, 20, seed, attack=true) for seed in (0, 1) for kind in ("clean", "grey_box")]
     results = Results([*rows(), *others, *given])
     frame = variant_frame(results)
-    text = (denoising(0.4), "grey_box", FGSM_SETTINGS)
+    text = (denoising(0.4), GREY_BOX)
     for each in (wide, variance):
-        gain = results.gain(text, (each, "grey_box", FGSM_SETTINGS))
+        gain = results.gain(text, (each, GREY_BOX))
         assert frame.loc[each.label].tolist() == [2, frame.loc[each.label, "clean"], gain.in_percent(signed=True), "–"]
-    gain = results.gain((VANILLA, "grey_box", FGSM_SETTINGS), (VANILLA, "grey_box", true))
+    gain = results.gain((VANILLA, GREY_BOX), (VANILLA, with_labels))
     assert frame.loc["vanilla AE, FGSM on true labels"].tolist() == [2, "–", gain.in_percent(signed=True), "–"], (
         "FGSM's labels have nothing to do with clean images"
     )
@@ -117,11 +116,11 @@ def test_variants_are_compared_with_the_text():
 
 
 def test_the_penalties_at_equal_weight_and_at_equal_norm():
-    same_weight = [row(contractive(1.0), kind, 70, seed) for seed in (0, 1) for kind in ("clean", "white_box")]
+    same_weight = [row(contractive(1.0), kind, 70, seed) for seed in (0, 1) for kind in (CLEAN, WHITE_BOX)]
     results = Results([*norm_rows(8.0), *same_weight])
     line = penalty_frame(results).loc["dense layer, λ = 1"]
-    at_equal_norm = results.gain_at_equal_jacobian(DENSE, TABLE_3, "white_box").in_percent(signed=True)
-    gain = results.gain(*((each, "white_box", FGSM_SETTINGS) for each in (contractive(1.0), DENSE)))
+    at_equal_norm = results.gain_at_equal_jacobian(DENSE, TABLE_3, WHITE_BOX).in_percent(signed=True)
+    gain = results.gain(*((each, WHITE_BOX) for each in (contractive(1.0), DENSE)))
     assert line.to_dict() == {
         "seeds": 2,
         "‖J‖²": "8",
@@ -133,7 +132,7 @@ def test_the_penalties_at_equal_weight_and_at_equal_norm():
     }
     assert penalty_frame(results).loc["published, λ = 0.001", "seeds"] == 0
     one_seed = Results([each for each in results.rows if each.reformer_seed == 0])
-    gain = one_seed.gain(*((each, "white_box", FGSM_SETTINGS) for each in (contractive(1.0), DENSE)))
+    gain = one_seed.gain(*((each, WHITE_BOX) for each in (contractive(1.0), DENSE)))
     assert penalty_frame(one_seed).loc["dense layer, λ = 1", "white box, equal λ"] == f"{100 * gain.value:+.1f} (1)"
 
 

@@ -11,14 +11,19 @@ import torch
 from distributed import Client, LocalCluster
 from tiny import equal
 
+from magnet_helpers.attacks import FGSM, Knowledge, Threat
 from magnet_helpers.data import load_images
-from magnet_helpers.defenses import NO_REFORMER, contractive, denoising, stacked
-from magnet_helpers.lab import work
+from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, contractive, denoising, stacked
+from magnet_helpers.detectors import DetectorSpec
+from magnet_helpers.lab import cluster as cluster_module
+from magnet_helpers.lab import trainings
 from magnet_helpers.lab.budget import SMOKE
-from magnet_helpers.lab.cells import trainings
+from magnet_helpers.lab.cluster import Cluster, OtherCodeError, _pack, _unpack
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import Store
-from magnet_helpers.study.cluster import _pack, _unpack, make_on_cluster
+from magnet_helpers.lab.tasks import with_needs
+from magnet_helpers.lab.trials import all_trials
+from magnet_helpers.magnet import MagNetSpec
 
 SMALL = dataclasses.replace(
     SMOKE, classifier_images=64, autoencoder_images=64, validation_images=8, test_images=20, classifier_epochs=1
@@ -42,6 +47,11 @@ def kept(lab: Lab) -> dict[str, dict[str, torch.Tensor]]:
     return {path.parent.name: torch_load(path) for path in lab.store.root.glob("*/*/tensors.safetensors")}
 
 
+def make_on_cluster(lab, tasks, client):
+    with Cluster(client, lab.data, lab.store) as crew:
+        lab.make(tasks, crew)
+
+
 def torch_load(path):
     from safetensors.torch import load_file
 
@@ -63,7 +73,7 @@ def test_a_cluster_makes_what_this_machine_makes(client, tmp_path):
     cells = [here.cell(defense) for defense in DEFENSES]
     make_on_cluster(there, cells, client)
     for cell in cells:
-        here.evaluate(cell)
+        here.result(cell)
     expected, found = kept(here), kept(there)
     assert found.keys() == expected.keys()
     assert all(equal(found[name], expected[name]) for name in expected)
@@ -76,7 +86,6 @@ def test_what_is_there_is_not_made_again(client, tmp_path, monkeypatch):
     make_on_cluster(lab, [lab.cell(defense) for defense in (denoising(0.4), stacked(2, 0.4))], client)
     assert all(path.stat().st_mtime_ns == before for path, before in times.items())
     assert len(list(lab.store.root.rglob("record.json"))) == len(times) + 3  # stage 2, the stack, its report
-    make_on_cluster(lab, [lab.cell(denoising(0.4))], Client)  # no client is asked for anything
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_training_costs_nothing(client, tmp_path):
@@ -104,7 +113,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_training_costs_nothing(clien
     make_on_cluster(lab, cells, client)
     assassin.join()
     assert len(killed) == 1
-    assert len(saved) == len(set(saved)) == len(trainings(cells)) + 1 + len(cells), "each outcome arrived once"
+    assert len(saved) == len(set(saved)) == len(with_needs(cells)), "each outcome arrived once"
     for cell in cells:
         assert lab.store.load(cell.settings(lab.data.fingerprint)) is not None
     alone = new_lab(tmp_path / "alone", lab.budget)
@@ -119,7 +128,7 @@ def work_in_progress(dask_worker=None):
     import sys
 
     frames = [frame for top in sys._current_frames().values() for frame in stack_of(top)]
-    return os.getpid() if any(frame.f_code is work.fit.__code__ for frame in frames) else None
+    return os.getpid() if any(frame.f_code is trainings.fit.__code__ for frame in frames) else None
 
 
 def stack_of(frame):
@@ -139,3 +148,41 @@ def work_training_error():
     from magnet_helpers.training import TrainingDivergedError
 
     return TrainingDivergedError
+
+
+def test_trials_are_made_there_too(client, tmp_path):
+    here, there = new_lab(tmp_path / "here"), new_lab(tmp_path / "there")
+    magnet = MagNetSpec("MagNet", MAGNETS_OWN[0], (DetectorSpec(MAGNETS_OWN[1], p=1),))
+    threats = [Threat(FGSM(0.2), Knowledge.CLASSIFIER), Threat(FGSM(0.2), Knowledge.EVERYTHING)]
+    trials = all_trials([magnet], threats, 10, here.specs)
+    make_on_cluster(there, trials, client)
+    for trial in trials:
+        ours, theirs = here.result(trial), there.store.load(trial.settings(there.data.fingerprint))
+        assert equal(ours.tensors, theirs.tensors)
+
+
+def test_a_worker_with_other_code_is_refused_before_it_makes_a_number(client, tmp_path, monkeypatch):
+    lab = new_lab(tmp_path)
+    monkeypatch.setattr(cluster_module, "package_version", lambda: "of this process alone")
+    with pytest.raises(
+        OtherCodeError, match=r"code of this process is of this process alone, that of tcp://.* is another"
+    ):
+        make_on_cluster(lab, [lab.cell(NO_REFORMER)], client)
+    assert not list(tmp_path.rglob("record.json"))
+    # one that joins later is asked with each task
+    monkeypatch.setattr(cluster_module, "_check_workers", lambda _: None)
+    with pytest.raises(OtherCodeError, match="client's code is of this process alone, this worker's is"):
+        make_on_cluster(lab, [lab.cell(NO_REFORMER)], client)
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_a_worker_that_cannot_say_its_code_is_refused(client, tmp_path):
+    class Older:
+        """A client whose workers have a version of the package without the question."""
+
+        def run(self, function):
+            raise AttributeError("module has no attribute 'package_version'")
+
+    lab = new_lab(tmp_path)
+    with pytest.raises(OtherCodeError, match=r"cannot say which code it has.*install this version on every worker"):
+        Cluster(Older(), lab.data, lab.store)
