@@ -44,7 +44,7 @@ test: $(READY)  ## unit tests, then every notebook under nbval
 		--nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider notebooks
 
 test-hosts: $(READY)  ## every lesson alone in fresh environments, old, new and like Colab's (needs the network; an hour)
-	$(RUN) tests/hosts/run.py $(HOSTS)
+	$(RUN) -m tests.hosts.run $(HOSTS)
 
 test-all: export OMP_NUM_THREADS = 1
 test-all: test  ## make test, and the tests that take long: the real autograder with every answer (half an hour)
@@ -84,9 +84,10 @@ grade: $(READY)  ## grade a folder of submissions: make grade SUBMISSIONS=folder
 address: $(READY)  ## write the repository's address (pyproject.toml) into README and notebooks, without executing them
 	$(RUN) -m tools address
 
-# The last two: what notebook hosts do not have.
+# The last two: what notebook hosts do not have. What an earlier build left would go into the wheel, modules too that are
+# no longer there.
 wheels: $(READY)  ## write dist/: what a notebook host without internet needs (README, Hosts)
-	rm -rf dist
+	rm -rf dist build/lib build/bdist.*
 	$(RUN) -m pip wheel -q --no-deps -w dist -c constraints.txt . advertorch adversarial-robustness-toolbox
 
 bench: $(READY)  ## measure the speed beside a textbook's loop and other libraries

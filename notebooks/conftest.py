@@ -2,7 +2,7 @@
 
 import pytest
 
-collect_ignore = ["assignments"]  # a student's copy fails until it is solved: tests/coursework runs the solved ones
+collect_ignore = ["assignments"]  # a copy fails until it is solved: tests/tools/coursework runs the solved ones
 _failed: dict[str, str] = {}
 
 

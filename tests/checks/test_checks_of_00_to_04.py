@@ -40,10 +40,10 @@ def stage_images(stages, k, images):
 
 
 def stage_images_that_leaves_traces(stages, k, images):
-    found = stage_images(stages, k, images)
+    result = stage_images(stages, k, images)
     with torch.no_grad():
         stages[0].train()(images)
-    return found
+    return result
 
 
 def loss_that_teaches_half(network, images, noise_std, z):
@@ -55,7 +55,7 @@ def loss_that_teaches_half(network, images, noise_std, z):
     ("check", "right"),
     [
         (check_largest_change, lambda x, a: per_image((x - a).abs()).max(dim=1).values),
-        (check_largest_change, lambda x, a: [abs(each).max().item() for each in a - x]),
+        (check_largest_change, lambda x, a: [abs(change).max().item() for change in a - x]),
         (check_pixel_error, lambda x, r: per_image((r - x) ** 2).mean(dim=1) ** 0.5),
         (check_pixel_error, lambda x, r: per_image(x - r).norm(dim=1) / x[0].numel() ** 0.5),
         (check_sign_noise, lambda x, e, z: torch.clip(x + torch.where(z > 0, e, -e), 0, 1)),

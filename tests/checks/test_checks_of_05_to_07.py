@@ -10,16 +10,16 @@ import torch
 from marks import SOURCES, Answer, answers_of, graded_cells, run_cell
 
 from magnet_helpers.checks import check_ledger_rule, check_relu_layer_penalty, check_targeted_step
-from magnet_helpers.checks import lesson_05_contractive_autoencoder as contraction
-from magnet_helpers.checks import lesson_06_attacks as gradient_attacks
-from magnet_helpers.checks import lesson_07_comparison as comparisons
+from magnet_helpers.checks import lesson_05_contractive_autoencoder as lesson_05
+from magnet_helpers.checks import lesson_06_attacks as lesson_06
+from magnet_helpers.checks import lesson_07_comparison as lesson_07
 from magnet_helpers.checks.feedback import Feedback
 from tools.coursework.assignments import part_of, read_assignment, task_of
 
 MODULES = {
-    "05_contractive_autoencoder": contraction,
-    "06_attacks": gradient_attacks,
-    "07_comparison": comparisons,
+    "05_contractive_autoencoder": lesson_05,
+    "06_attacks": lesson_06,
+    "07_comparison": lesson_07,
 }
 
 
@@ -146,7 +146,7 @@ def test_every_hint_is_reached_and_no_answer_is_wrong_by_a_forgotten_import(name
     wrong = [answer for answer in answers_of(name) if not answer.right]
     said = [feedback_of(answer).message for answer in wrong]
     of_lessons: dict[object, list[Callable[..., object]]] = {check: list(LESSON[check].values()) for check in LESSON}
-    said += [check(each).message for check, answers in of_lessons.items() for each in answers]
+    said += [check(answer).message for check, answers in of_lessons.items() for answer in answers]
     said += [check(lambda *_: None).message for check in LESSON]
     assert hints_of(MODULES[name]) - set(said) == set()
     assert not any("NameError" in message for message in said)

@@ -8,8 +8,8 @@ from marks import SOURCES, answers_of, grade
 
 from magnet_helpers.attacks import BPDA
 from magnet_helpers.checks import check_jensen_shannon, check_straight_through
-from magnet_helpers.checks import lesson_08_magnet_detectors as detection
-from magnet_helpers.checks import lesson_09_breaking_magnet as adaptive_attacks
+from magnet_helpers.checks import lesson_08_magnet_detectors as lesson_08
+from magnet_helpers.checks import lesson_09_breaking_magnet as lesson_09
 from magnet_helpers.detectors import jensen_shannon
 from tools.coursework.assignments import read_assignment
 
@@ -56,19 +56,6 @@ WRONG_DIVERGENCES = {
 }
 
 
-@pytest.mark.parametrize("answer", RIGHT_DIVERGENCES.values(), ids=RIGHT_DIVERGENCES)
-def test_right_divergences(answer):
-    feedback = check_jensen_shannon(answer)
-    assert feedback, feedback
-
-
-@pytest.mark.parametrize(("hint", "answer"), WRONG_DIVERGENCES.items(), ids=WRONG_DIVERGENCES)
-def test_wrong_divergences_get_their_hint(hint, answer):
-    feedback = check_jensen_shannon(answer)
-    assert not feedback
-    assert hint in feedback.message
-
-
 class Own(torch.autograd.Function):
     @staticmethod
     def forward(_context, images, function):
@@ -99,27 +86,34 @@ WRONG_DETOURS = {
 }
 
 
-@pytest.mark.parametrize("answer", RIGHT_DETOURS.values(), ids=RIGHT_DETOURS)
-def test_right_detours(answer):
-    feedback = check_straight_through(answer)
+RIGHT = [(check_jensen_shannon, answer) for answer in RIGHT_DIVERGENCES.values()]
+RIGHT += [(check_straight_through, answer) for answer in RIGHT_DETOURS.values()]
+WRONG = [(check_jensen_shannon, hint, answer) for hint, answer in WRONG_DIVERGENCES.items()]
+WRONG += [(check_straight_through, hint, answer) for hint, answer in WRONG_DETOURS.items()]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT, ids=[*RIGHT_DIVERGENCES, *RIGHT_DETOURS])
+def test_right_answers_to_the_lessons_exercises(check, answer):
+    feedback = check(answer)
     assert feedback, feedback
 
 
-@pytest.mark.parametrize(("hint", "answer"), WRONG_DETOURS.items(), ids=WRONG_DETOURS)
-def test_wrong_detours_get_their_hint(hint, answer):
-    feedback = check_straight_through(answer)
+@pytest.mark.parametrize(("check", "hint", "answer"), WRONG, ids=[*WRONG_DIVERGENCES, *WRONG_DETOURS])
+def test_wrong_answers_to_the_lessons_exercises_get_their_hint(check, hint, answer):
+    feedback = check(answer)
     assert not feedback
     assert hint in feedback.message
 
 
 @pytest.mark.parametrize(
-    ("name", "module", "beside"),
+    ("name", "module", "lessons_check", "wrong"),
     [
-        ("08_magnet_detectors", detection, lambda: [check_jensen_shannon(each) for each in WRONG_DIVERGENCES.values()]),
-        ("09_breaking_magnet", adaptive_attacks, lambda: [check_straight_through(e) for e in WRONG_DETOURS.values()]),
+        ("08_magnet_detectors", lesson_08, check_jensen_shannon, WRONG_DIVERGENCES),
+        ("09_breaking_magnet", lesson_09, check_straight_through, WRONG_DETOURS),
     ],
+    ids=["08", "09"],
 )
-def test_each_hint_is_reached_by_a_wrong_answer(name, module, beside, monkeypatch):
+def test_each_hint_is_reached_by_a_wrong_answer(name, module, lessons_check, wrong, monkeypatch):
     hints, check = set(), module.check
 
     def recording(function, cases, **settings):
@@ -128,8 +122,9 @@ def test_each_hint_is_reached_by_a_wrong_answer(name, module, beside, monkeypatc
 
     monkeypatch.setattr(module, "check", recording)
     assignment = read_assignment(SOURCES / f"{name}.py")
-    feedbacks = [grade(assignment, {answer.task: answer.code}).feedback[answer.task] for answer in answers_of(name)]
-    reached = {feedback.message for feedback in [*feedbacks, *beside()]}
+    given = [grade(assignment, {answer.task: answer.code}).feedback[answer.task] for answer in answers_of(name)]
+    given += [lessons_check(answer) for answer in wrong.values()]
+    reached = {feedback.message for feedback in given}
     same = "(here number"  # one hint for each reformer: one of them is enough
     assert {hint for hint in hints - reached if same not in hint} == set()
     assert len(hints) > 20

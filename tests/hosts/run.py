@@ -1,6 +1,6 @@
 """Every lesson alone, as a student meets it: in a fresh environment, without a checkout, in an empty folder.
 
-python tests/hosts/run.py [newest] [oldest] [colab] [--lessons 03 07] [--folder PLACE]
+python -m tests.hosts.run [newest] [oldest] [colab] [--lessons 03 07] [--folder PLACE], in the checkout
 
 `newest`: the package's wheel and the newest version of everything it asks for.
 `oldest`: the wheel and the oldest versions that it allows (constraints-oldest.txt).
@@ -35,14 +35,14 @@ RUNNER = ["ipykernel", "nbclient"]  # what executes a notebook; every host has i
 EXECUTE = "from nbclient.cli import main; main()"
 SNAPSHOT = """
 import hashlib, importlib.metadata as metadata, json
-said = {}
-for each in metadata.distributions():
-    files = each.files or []
-    said[each.name.lower()] = [each.version, hashlib.sha256((each.read_text("RECORD") or "").encode()).hexdigest()]
-    if each.name in ("torch", "numpy"):
-        paths = (each.locate_file(path) for path in files)
-        said[each.name] += [[str(path), path.stat().st_mtime_ns] for path in paths if path.suffix != ".pyc"]
-print(json.dumps(said))
+installed = {}
+for package in metadata.distributions():
+    record = hashlib.sha256((package.read_text("RECORD") or "").encode()).hexdigest()
+    installed[package.name.lower()] = [package.version, record]
+    if package.name in ("torch", "numpy"):
+        paths = (package.locate_file(path) for path in package.files or [])
+        installed[package.name] += [[str(path), path.stat().st_mtime_ns] for path in paths if path.suffix != ".pyc"]
+print(json.dumps(installed))
 """
 
 
@@ -126,7 +126,7 @@ class Host:
         if source is not None:
             variables["MAGNET_SOURCE"] = source
         call([self.python, "-c", EXECUTE, "--inplace", path], folder, variables, LESSON_SECONDS)
-        if strangers := {each.name for each in folder.iterdir()} - {path.name, "build"}:
+        if strangers := {left.name for left in folder.iterdir()} - {path.name, "build"}:
             raise HostError(f"it left {strangers} beside itself")
         return nbformat.read(path, as_version=4)
 
@@ -134,9 +134,9 @@ class Host:
         """Run a lesson, and look at what its first cell said and whether it trained networks as it claims."""
         executed = self.execute(build_notebook(source_of(lesson)), lesson.name, source)
         first, *_ = (cell for cell in executed.cells if cell.cell_type == "code")
-        said = "".join(output.get("text", "") for output in first.outputs)
-        if source is None and not said.startswith("dataset: scikit-learn digits"):
-            raise HostError(f"its first cell said {said!r}")
+        printed = "".join(output.get("text", "") for output in first.outputs)
+        if source is None and not printed.startswith("dataset: scikit-learn digits"):
+            raise HostError(f"its first cell said {printed!r}")
         trained = list(self.folder.glob(f"{lesson.name}-*/build/artifacts/network/*/tensors.safetensors"))
         if bool(trained) != bool(lesson.gpu):
             raise HostError(f"it trained {len(trained)} networks, and says of a GPU {lesson.gpu!r}")
@@ -174,9 +174,9 @@ def check_first_cell(host: Host) -> None:
 def compare(before: dict[str, list[object]], after: dict[str, list[object]]) -> None:
     """See that every package that was there is there as it was."""
     changed = [
-        f"{name} {said[0]}: now {after.get(name, ['gone'])[0]}"
-        for name, said in before.items()
-        if after.get(name) != said
+        f"{name} {package[0]}: now {after.get(name, ['gone'])[0]}"
+        for name, package in before.items()
+        if after.get(name) != package
     ]
     if changed:
         raise HostError(f"the first cell changed {', '.join(changed)}")

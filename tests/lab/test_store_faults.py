@@ -11,29 +11,15 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from stored import EPOCHS, OTHER, RECORD, SETTINGS, TENSORS, files
 from tiny import equal
 
 from magnet_helpers import files as files_module
 from magnet_helpers.files import StorageError, write_json, write_text
 from magnet_helpers.lab import store as artifacts
 from magnet_helpers.lab.store import Store
-from magnet_helpers.training import Epoch
 
-SETTINGS = {"kind": "network", "name": "DAE, noise 0.4", "seed": 0}
-TENSORS = {"weight": torch.arange(12.0).view(3, 4), "answers": torch.tensor([3, 1, 4])}
-OTHER = {name: value + 1 for name, value in TENSORS.items()}
-RECORD = {"collapsed": False, "epochs": [{"training_loss": 3.25}]}
-EPOCHS = (Epoch(3.25, 3.5, 0.5), Epoch(3.0, 3.25, 0.5))
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend seconds on importing PyTorch
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "artifacts")
-
-
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def in_child(work):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from stored import EPOCHS, SETTINGS
 from tiny import equal, tiny_autoencoder, tiny_images, weights
 
 import magnet_helpers
@@ -22,17 +23,10 @@ from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import DamagedArtifactWarning, Store
 from magnet_helpers.losses import DenoisingLoss
-from magnet_helpers.training import Epoch, TrainingConfig, fit
+from magnet_helpers.training import TrainingConfig, fit
 
-SETTINGS = {"kind": "network", "name": "DAE, noise 0.4", "seed": 0}
 TENSORS = {"model.weight": torch.arange(12.0).view(3, 4), "optimizer.0.step": torch.tensor(7.0)}
-EPOCHS = (Epoch(3.25, 3.5, 0.5), Epoch(3.0, 3.25, 0.5))
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend seconds on importing PyTorch
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "artifacts")
 
 
 # ---- checkpoints

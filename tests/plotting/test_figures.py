@@ -2,9 +2,9 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
+from magnet_helpers import plotting
 from magnet_helpers.detectors import roc
 from magnet_helpers.intervals import Accuracy
-from magnet_helpers.plotting import figures as plotting
 from magnet_helpers.training import Epoch, History
 
 
@@ -13,7 +13,7 @@ def test_curves_show_ours_with_intervals_and_the_papers_hollow():
     figure = plotting.plot_accuracy_curves([0.1, 0.2], {"DAE": points}, "note", x_name="σ", paper={"DAE": [None, 77.0]})
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("σ", "accuracy (%)")
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["DAE", f"DAE: {plotting.PAPER}"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["DAE", "DAE: paper (MNIST)"]
     ours, _, (bars,) = axes.containers[0].lines
     assert ours.get_ydata().tolist() == [50, 100]
     low, high = (100 * bound for bound in points[0].interval)

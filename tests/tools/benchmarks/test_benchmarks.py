@@ -30,11 +30,11 @@ from tools.benchmarks.training import BATCH_SIZE, CASES, images_and_labels, oper
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_textbooks_network_is_ours(case):
-    ours, theirs = case.build(), case.textbook()
-    for mine, other in zip(_in_order(ours), theirs.parameters(), strict=True):
+    ours, textbooks = case.build(), case.textbook()
+    for mine, other in zip(_in_order(ours), textbooks.parameters(), strict=True):
         other.data.copy_(mine.data)
     images = images_and_labels(3).images
-    torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours(images), textbooks(images), rtol=1e-4, atol=1e-5)
 
 
 def _in_order(model):
@@ -46,12 +46,12 @@ def _in_order(model):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_textbooks_loss_is_ours(case):
     """Without noise, whose draws differ, and on average over them the error is of the same size."""
-    ours, theirs, data = case.build(), case.textbook(), images_and_labels(BATCH_SIZE)
-    for mine, other in zip(_in_order(ours), theirs.parameters(), strict=True):
+    ours, textbooks, data = case.build(), case.textbook(), images_and_labels(BATCH_SIZE)
+    for mine, other in zip(_in_order(ours), textbooks.parameters(), strict=True):
         other.data.copy_(mine.data)
     one = case.loss(ours, data.images, data.labels, torch.Generator().manual_seed(0)).item()
     torch.manual_seed(0)
-    other = case.textbook_loss(theirs, data.images, data.labels).item()
+    other = case.textbook_loss(textbooks, data.images, data.labels).item()
     random = isinstance(case.loss, DenoisingLoss | ContractiveLoss)
     assert one == pytest.approx(other, rel=1e-2 if random else 1e-5)
 
@@ -89,16 +89,16 @@ def test_every_way_of_the_exact_norm_gives_the_same():
 
 def test_every_way_of_the_step_has_about_the_same_loss():
     """Each draws its own directions. The textbook's network starts from other weights: it is tested above."""
-    plain, ours, theirs = (penalty._run("step", way, 0, CPU)[2][0] for way in ("no penalty", "ours", "torch.func.jvp"))
-    assert ours - plain == pytest.approx(theirs - plain, rel=0.1)
+    plain, ours, by_jvp = (penalty._run("step", way, 0, CPU)[2][0] for way in ("no penalty", "ours", "torch.func.jvp"))
+    assert ours - plain == pytest.approx(by_jvp - plain, rel=0.1)
     assert ours > plain
 
 
 def test_the_protocol_is_the_papers():
-    found = protocol.trainings()
+    specs = protocol.trainings()
     # The classifier, the vanilla one; for each of five noise levels one, three stages, two stacks; six contractive.
-    assert len(found) == 1 + 1 + 5 * (1 + 3 + 2) + 6
-    assert sum(each.config.epochs for each in found) == 30 + 20 + 5 * (20 + 3 * 10 + 2 * 20) + 6 * 20
+    assert len(specs) == 1 + 1 + 5 * (1 + 3 + 2) + 6
+    assert sum(spec.config.epochs for spec in specs) == 30 + 20 + 5 * (20 + 3 * 10 + 2 * 20) + 6 * 20
     cases = {case.name for case in CASES}
     minutes = protocol.project(dict.fromkeys(cases, 1000.0), 2000.0)
     assert minutes["classifier"] == pytest.approx(30 * 55 / 60)  # 55 seconds an epoch
@@ -158,8 +158,10 @@ def test_a_report_is_of_networks_in_the_wanted_precision():
 def test_growth_compares_each_size_with_the_first_of_its_round():
     sizes = growth.sizes_from(100)
     assert sizes["depth"] == [(100, 1, 64), (100, 2, 64), (100, 4, 64)]
-    found = {size: [(size[0] * size[1] * pace, 7.0) for pace in (1, 5, 2)] for some in sizes.values() for size in some}
-    rows = growth.rows_of(sizes, found)
+    measured = {
+        size: [(size[0] * size[1] * pace, 7.0) for pace in (1, 5, 2)] for series in sizes.values() for size in series
+    }
+    rows = growth.rows_of(sizes, measured)
     assert [row["times_the_first"] for row in rows] == [1, 2, 4, 1, 2, 4, 1, 1, 1]
     assert rows[1]["seconds"] == 400
     assert rows[0]["megabytes"] == 7

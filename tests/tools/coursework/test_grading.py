@@ -61,18 +61,18 @@ def test_a_batch_gives_each_what_it_deserves_and_strangers_find_nothing(sources,
     needed = [Path(sys.prefix), Path(sys.base_prefix), Path(magnet_helpers.__file__).parent]
     on_the_way = {
         path.relative_to(Path.home()).parts[0]
-        for each in needed
-        for path in (each, each.resolve())
+        for place in needed
+        for path in (place, place.resolve())
         if path.is_relative_to(Path.home())
     }
     seen = spied.marks["count"].reason
     assert seen.startswith("RuntimeError: ")
-    found = ast.literal_eval(seen.removeprefix("RuntimeError: "))
-    assert found[0] in ("FileNotFoundError", [])
-    assert found[1] == "FileNotFoundError"
-    assert found[2] == "FileNotFoundError" or set(found[2]) <= on_the_way
-    assert found[3] == "FileNotFoundError"
-    assert found[4] == "no network"
+    sights = ast.literal_eval(seen.removeprefix("RuntimeError: "))
+    assert sights[0] in ("FileNotFoundError", [])
+    assert sights[1] == "FileNotFoundError"
+    assert sights[2] == "FileNotFoundError" or set(sights[2]) <= on_the_way
+    assert sights[3] == "FileNotFoundError"
+    assert sights[4] == "no network"
     assert "longer than 6 seconds" in spied.marks["wilson"].reason
     assert any("could not be interrupted" in remark for remark in spied.remarks)
 
@@ -129,7 +129,7 @@ def test_an_interrupted_batch_leaves_nothing_running_and_goes_on(sources, tmp_pa
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
     assert process.wait(60) == 130
-    assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
     first = {path: path.stat().st_mtime for path in results.glob("*/*.json")}
     assert 1 <= len(first) < 3
     assert (tmp_path / "grading" / "grades.csv").exists()

@@ -64,10 +64,14 @@ def test_submissions_are_found_in_folders_and_zip_files(tmp_path):
         archive.write(tmp_path / "x" / f"{NAME}.ipynb", "../../evil.ipynb")
     (tmp_path / "Dan.zip").write_bytes(b"no zip")
     (tmp_path / "x" / f"{NAME}.ipynb").unlink()
-    found, remarks = find_submissions(tmp_path, [NAME])
-    assert [(each.student, each.assignment) for each in found] == [("Ann", NAME), ("Böb (12)", NAME), ("Cid", NAME)]
-    assert found[2].path.name == "evil.ipynb"
-    assert found[2].path.is_relative_to(tmp_path / "Cid")
+    submissions, remarks = find_submissions(tmp_path, [NAME])
+    assert [(work.student, work.assignment) for work in submissions] == [
+        ("Ann", NAME),
+        ("Böb (12)", NAME),
+        ("Cid", NAME),
+    ]
+    assert submissions[2].path.name == "evil.ipynb"
+    assert submissions[2].path.is_relative_to(tmp_path / "Cid")
     assert [remark.split(":")[0] for remark in remarks] == ["Dan", "x"]
 
 
@@ -79,8 +83,8 @@ def test_a_zip_file_is_unpacked_again_when_it_changed_and_its_newest_notebook_co
                 archive.writestr(
                     zipfile.ZipInfo(f"{folder}/{NAME}.ipynb", (year, 1, 1, 0, 0, 0)), nbformat.writes(notebook)
                 )
-        (found,), _ = find_submissions(tmp_path, [NAME])
-        return named(read_submission(found.path, NAME))["count"]
+        (submission,), _ = find_submissions(tmp_path, [NAME])
+        return named(read_submission(submission.path, NAME))["count"]
 
     assert zipped(("new", 2026, "new"), ("old", 2020, "old")) == "new"
     assert zipped(("a", 2021, "another file")) == "another file"
@@ -93,8 +97,8 @@ def test_of_two_files_the_newer_counts_and_strange_ones_are_named(tmp_path):
     (tmp_path / "Ann" / "holiday.ipynb").write_text("{}", encoding="utf-8")
     (tmp_path / "Ann" / f"{NAME}_broken.ipynb").write_text("{", encoding="utf-8")
     os.utime(tmp_path / "Ann" / f"{NAME}_broken.ipynb", (0, 0))
-    found, remarks = find_submissions(tmp_path, [NAME])
-    assert [each.path.name for each in found] == [f"{NAME} (1).ipynb"]
+    submissions, remarks = find_submissions(tmp_path, [NAME])
+    assert [work.path.name for work in submissions] == [f"{NAME} (1).ipynb"]
     assert any("holiday.ipynb is none" in remark for remark in remarks)
     assert any("is older than" in remark for remark in remarks)
 
@@ -110,4 +114,4 @@ def test_student_ids_are_plain_and_unique(tmp_path):
     assert ids[0] == "ann"
     assert ids[2] == "Ann-B"
     assert len(set(ids)) == len(names)
-    assert all(set(each) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") for each in ids)
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") for name in ids)

@@ -205,5 +205,5 @@ def test_the_table_is_printed_from_the_counts(tmp_path, capsys):
 def test_the_real_lessons_have_sources():
     root = Path(__file__).parents[3]
     assert [path.stem for path in sorted((root / "notebooks" / "source").glob("*.py"))] == [
-        each.name for each in LESSONS
+        lesson.name for lesson in LESSONS
     ]
