@@ -225,8 +225,8 @@ def bound_names(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
                 if isinstance(part, ast.NamedExpr) and isinstance(part.target, ast.Name):
                     yield part.target.id, ""
         case _:
-            for name in (getattr(node, field, None) for field in ("name", "rest")):  # of patterns and `except … as`
-                if isinstance(name, str):
-                    yield name, ""
+            for field in ("name", "rest"):  # of patterns and `except … as`
+                if isinstance(bound := getattr(node, field, None), str):
+                    yield bound, ""
             for part in ast.iter_child_nodes(node):
                 yield from bound_names(part, package)

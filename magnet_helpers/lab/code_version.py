@@ -145,8 +145,8 @@ class _Package:
             if imported != path:
                 passed.add(parent)
                 path = imported
-            elif (module and name in module.definitions) or self.module(path):
-                break
+            elif (module and (name in module.definitions or name.startswith("__"))) or self.module(path):
+                break  # defined here, or what every module has, as `__file__`
             else:
                 raise ValueError(f"there is no module or definition {path}: name the module that defines it")
         return path

@@ -391,6 +391,14 @@ def other():
     assert code_version("asks:settings", root=root) == code_version("asks:settings", root=edited)
 
 
+def test_what_every_module_has_is_no_definition(tmp_path):
+    source = (
+        "import magnet_helpers\nfrom magnet_helpers import tools\n\nPLACE = magnet_helpers.__file__, tools.__name__\n"
+    )
+    root = write_package(tmp_path, {"place": source, **SOURCES})
+    assert set(reached("place:PLACE", root=root)) == {"place.PLACE"}
+
+
 # ---- entries
 
 
