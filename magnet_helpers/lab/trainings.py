@@ -22,7 +22,8 @@ from magnet_helpers.training import TrainingConfig
 
 TRAINING_CODE = code_version(
     *("data.images", "data.loading", "data.mnist_files"),
-    *("seeds", "fast.kernels", "fast.fused", "models", "jacobian", "losses"),
+    *("seeds", "fast.primitives", "fast.first_layer", "fast.later_layers", "fast.functions", "fast.fused"),
+    *("fast.untouched", "fast.switch", "fast.loops", "fast.contraction", "models", "jacobian", "losses"),
     *("device", "inference", "fast.cuda_graphs", "training", "lab.trainings"),
 )
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from magnet_helpers.data import ImageData, LabeledImages
 from magnet_helpers.device import place, precision_on
 from magnet_helpers.evaluation import evaluate_defense
+from magnet_helpers.jacobian import jacobian_frobenius_squared
 from magnet_helpers.lab.cells import Cell
 from magnet_helpers.lab.trainings import TrainingSpec, start_from_parents
 from magnet_helpers.models import ContractiveAutoencoder
@@ -88,7 +89,7 @@ def evaluate_cell(cell: Cell, networks: Sequence[nn.Module], grey_box_images: Te
     if isinstance(reformer, ContractiveAutoencoder) and cell.jacobian_images:
         images = data.test.spread(cell.jacobian_images).images.to(device)
         with torch.no_grad():
-            jacobian = float(reformer.jacobian_frobenius_squared(images).mean())
+            jacobian = float(jacobian_frobenius_squared(reformer.encode, images).mean())
     facts = {"jacobian": jacobian, "device": str(device), "versions": versions(), "seconds": seconds}
     return report.answers(), {**report.facts(), **facts}
 
