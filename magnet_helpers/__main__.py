@@ -11,6 +11,8 @@ import torch
 
 from magnet_helpers.data import DataError, load_images
 from magnet_helpers.device import Precision, reduced_precision
+from magnet_helpers.fast.switch import sooner
+from magnet_helpers.jacobian import codes_and_frobenius_squared
 from magnet_helpers.lab.budget import BUDGETS, PAPER, get_budget
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.scheduler import Crew
@@ -23,15 +25,18 @@ if TYPE_CHECKING:
 
 
 def compile_loops() -> None:
-    """Use every loop of `kernels` once: numba keeps what it has compiled on disk."""
+    """Use every compiled loop once: numba keeps what it has compiled on disk."""
     images = torch.zeros(2, *IMAGE_SHAPE, requires_grad=True)
     both: tuple[Precision, ...] = ("float32", "auto")
     for precision in both:  # attacks and evaluations, and trainings
-        with reduced_precision(images.device, precision):
-            outputs = [model(images) for model in (ConvClassifier(), ConvAutoencoder())]
-            outputs.append(ContractiveAutoencoder().encode_along(images, images)[1])
-        for each in outputs:
-            each.sum().backward()
+        for model in (ConvClassifier(), ConvAutoencoder(), contractive := ContractiveAutoencoder()):
+            with sooner(model):
+                with reduced_precision(images.device, precision):
+                    if model is contractive:
+                        output = codes_and_frobenius_squared(contractive.encode, images)[1]
+                    else:
+                        output = model(images)
+                output.sum().backward()
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.device import device_of, full_precision
+from magnet_helpers.fast.switch import sooner
 
 BATCH_SIZE = 500
 
@@ -34,7 +35,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
 def apply_model(model: nn.Module, images: Tensor) -> Tensor:
     """Return the model's outputs for images (N, …), computed in batches on the model's device, as a CPU tensor."""
     device = device_of(model)
-    with frozen(model), torch.no_grad():
+    with frozen(model), sooner(model), torch.no_grad():
         return torch.cat([model(batch.to(device)).cpu() for batch in images.split(BATCH_SIZE)])
 
 

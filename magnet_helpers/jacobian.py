@@ -1,28 +1,14 @@
 """How strongly a code reacts to small changes of the image: the squared Frobenius norm of the encoder's Jacobian."""
 
 from collections.abc import Callable
-from copy import deepcopy
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import jvp, vmap
 
+from magnet_helpers.fast import contraction
+
 Encoder = Callable[[Tensor], Tensor]
-
-
-# Maps images and directions v, both (N, …), to codes (N, …) and the products J v, of the codes' shape.
-EncoderAlong = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-def along(encode: Encoder) -> EncoderAlong:
-    """Return the function that also carries a direction through the encoder, by forward-mode differentiation."""
-
-    def encode_along(images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        codes, products = jvp(encode, (images,), (directions,))[:2]
-        return codes, products
-
-    return encode_along
 
 
 def _squared_norms(products: Tensor) -> Tensor:
@@ -40,9 +26,10 @@ def jacobian_frobenius_squared(
     r"""Return ‖∂f(x)/∂x‖²_F of each image: shape (N,).
 
     Exact (`projections=None`): ‖J‖²_F = Σ_i ‖J e_i‖² over the unit vectors e_i of the input, 784 forward-mode
-    passes for MNIST. Random (`projections=k`): the mean of ‖J v‖² over k vectors of independent ±1 entries per image,
-    which is unbiased because E[v vᵀ] = I (Hutchinson 1990). Both are differentiable in the encoder's weights by one
-    ordinary backward pass: forward mode spares the double backward.
+    passes for MNIST. If `encode` is that of a `models.ContractiveAutoencoder`, far fewer do. Random (`projections=k`):
+    the mean of ‖J v‖² over k vectors of independent ±1 entries per image, which is unbiased because E[v vᵀ] = I
+    (Hutchinson 1990). Both are differentiable in the encoder's weights by one ordinary backward pass: forward mode
+    spares the double backward.
 
     Args:
         encode: maps images (N, …) to codes (N, …), each image by itself (so no batch normalisation).
@@ -55,26 +42,28 @@ def jacobian_frobenius_squared(
         ValueError: if `projections` is less than 1.
     """
     if projections is None:
+        if (sooner := contraction.frobenius_squared(encode, images)) is not None:
+            return sooner
         images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
         units = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
 
         def of_unit(unit: Tensor) -> Tensor:
-            return _squared_norms(along(encode)(images, unit.view_as(images[0]).expand_as(images))[1])
+            return _squared_norms(jvp(encode, (images,), (unit.view_as(images[0]).expand_as(images),))[1])
 
         norms: Tensor = vmap(of_unit, chunk_size=chunk_size)(units)
         return norms.sum(dim=0)
-    return codes_and_frobenius_squared(along(encode), images, projections=projections, generator=generator)[1]
+    return codes_and_frobenius_squared(encode, images, projections=projections, generator=generator)[1]
 
 
 def codes_and_frobenius_squared(
-    encode_along: EncoderAlong, images: Tensor, *, projections: int = 1, generator: torch.Generator | None = None
+    encode: Encoder, images: Tensor, *, projections: int = 1, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the codes f(x), and `jacobian_frobenius_squared` by random projections, shape (N,).
 
     Forward mode computes the codes anyway: a training that needs both does not encode twice.
 
     Args:
-        encode_along: the encoder with a direction (see `along`), each image by itself.
+        encode: maps images (N, …) to codes (N, …), each image by itself.
         images: shape (N, …).
         projections: number of random vectors per image.
         generator: generator of the random vectors, on the CPU or on the images' device.
@@ -89,51 +78,10 @@ def codes_and_frobenius_squared(
     source = None if generator is None else generator.device
     for _ in range(projections):
         signs = torch.randint(0, 2, images.shape, generator=generator, device=source).mul_(2).sub_(1)
-        codes, products = encode_along(images, signs.to(images))
+        sooner = contraction.encode_along(encode, images, signs.to(images))
+        codes, products = sooner or jvp(encode, (images,), (signs.to(images),))[:2]
         total = total + _squared_norms(products)
     return codes, total / projections
-
-
-class ColumnGroups(NamedTuple):
-    """Which columns of a Jacobian can be computed together (Curtis, Powell & Reid 1974).
-
-    A convolution's output depends on few pixels. The Jacobian's columns of two pixels far apart have no row in common:
-    its product with the sum of their unit vectors holds both.
-
-    Attributes:
-        directions: sums of unit vectors, one for each group, shape (G, …).
-        group: each pixel's group, shape (P,).
-        reach: whether a pixel can change an output, shape (P, …).
-    """
-
-    directions: Tensor
-    group: Tensor
-    reach: Tensor
-
-
-def column_groups(layers: nn.Sequential, shape: tuple[int, ...]) -> ColumnGroups:
-    """Return the groups for convolutions, max-pooling and ReLU, whatever their weights.
-
-    Args:
-        layers: what maps images (N, …) to feature maps (N, …).
-        shape: that of one image.
-    """
-    positive = deepcopy(layers).float()
-    with torch.no_grad():
-        for parameter in positive.parameters():
-            parameter.fill_(1 if parameter.ndim > 1 else 0)
-        units = torch.eye(torch.Size(shape).numel()).view(-1, *shape)
-        reach = positive(units) > 0
-    flat, group = reach.flatten(start_dim=1), torch.zeros(len(reach), dtype=torch.long)
-    taken: list[Tensor] = []
-    for pixel, reached in enumerate(flat):
-        number = next((n for n, others in enumerate(taken) if not (others & reached).any()), len(taken))
-        if number == len(taken):
-            taken.append(torch.zeros_like(reached))
-        taken[number] |= reached
-        group[pixel] = number
-    directions = torch.zeros(len(taken), len(units)).index_put_((group, torch.arange(len(units))), torch.tensor(1.0))
-    return ColumnGroups(directions.view(-1, *shape), group, reach)
 
 
 def sigmoid_layer_frobenius_squared(codes: Tensor, weight: Tensor) -> Tensor:

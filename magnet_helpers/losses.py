@@ -135,7 +135,7 @@ class ContractiveLoss:
         if self.penalty_weight == 0:
             return squared_error(images, autoencoder(images)).mean()
         codes, norms = codes_and_frobenius_squared(
-            autoencoder.encode_along, images, projections=self.projections, generator=generator
+            autoencoder.encode, images, projections=self.projections, generator=generator
         )
         error = squared_error(images, autoencoder.decode(codes)).mean()
         return error + self.penalty_weight * norms.mean()

@@ -6,20 +6,16 @@ ReLU). Initial weights are PyTorch's defaults, except that an autoencoder starts
 
 Table 1 has each ReLU before its max-pooling. Here it stands behind: the largest of the rectified values is the largest
 value, rectified. PyTorch's layers give the same values and gradients to the bit in both orders; in this one a training
-step took about a seventh less time. On a CPU, `fused` then does several layers at once.
+step took about a seventh less time.
 
 Shape letters: N images, C channels, H and W pixels.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-
-from magnet_helpers.fast.fused import run, run_along
-from magnet_helpers.jacobian import ColumnGroups, along, column_groups
 
 IMAGE_SHAPE = (1, 28, 28)
 CODE_SHAPE = (32, 7, 7)
@@ -36,6 +32,17 @@ LayerT = TypeVar("LayerT", nn.Conv2d, nn.ConvTranspose2d)
 def _starting_dark(last: LayerT) -> LayerT:
     nn.init.constant_(cast("Tensor", last.bias), START_BIAS)
     return last
+
+
+def _one_channel(images: Tensor) -> Tensor:
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return images  # to a trace the shape is one more input of the network
+    if images.shape[-3:-2] != (1,):
+        raise ValueError(
+            f"images must have one channel, shape (N, 1, 28, 28), got shape {tuple(images.shape)}: "
+            "turn coloured ones grey, for example by images.mean(dim=1, keepdim=True)"
+        )
+    return images
 
 
 class ConvClassifier(nn.Module):
@@ -63,7 +70,7 @@ class ConvClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, 10) of images (N, 1, 28, 28)."""
-        logits: Tensor = self.head(run(self.features, images))
+        logits: Tensor = self.head(self.features(_one_channel(images)))
         return logits
 
 
@@ -98,15 +105,19 @@ class ConvAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the codes (N, 1568) of images (N, 1, 28, 28)."""
-        return run(self.encoder, images).flatten(start_dim=1)
+        code: Tensor = self.encoder(_one_channel(images))
+        return code.flatten(start_dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the images (N, 1, 28, 28) of codes (N, 1568)."""
-        return run(self.decoder, codes.view(-1, *CODE_SHAPE))
+        images: Tensor = self.decoder(codes.view(-1, *CODE_SHAPE))
+        return images
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
-        return run(self.decoder, run(self.encoder, images))  # a code that is not flattened need not be copied
+        code = self.encoder(_one_channel(images))
+        reconstructions: Tensor = self.decoder(code)  # a code that is not flattened need not be copied
+        return reconstructions
 
 
 class ContractiveAutoencoder(ConvAutoencoder):
@@ -131,53 +142,6 @@ class ContractiveAutoencoder(ConvAutoencoder):
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
         return self.decode(self.encode(images))
-
-    def encode_along(self, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the codes (N, 1568) and the products J v of each image's Jacobian with its direction v, (N, 1568).
-
-        The same as forward-mode differentiation of `encode`. But the dense layer, which holds nearly all weights, is
-        gone through once for both: with PyTorch's layers a contractive training step took 1.9 times a plain one, not
-        2.3 times (one thread).
-        """
-        features, moved = self._features_along(images, directions)
-        both = torch.cat([features, moved]) @ self.dense.weight.T
-        codes = torch.sigmoid(both[: len(images)] + self.dense.bias)
-        return codes, codes * (1 - codes) * both[len(images) :]
-
-    def jacobian_frobenius_squared(self, images: Tensor) -> Tensor:
-        """Return the exact ‖∂f(x)/∂x‖²_F of each image's code: shape (N,), differentiable in the encoder's weights.
-
-        `jacobian.jacobian_frobenius_squared(self.encode, images)` is the same for any encoder. Here the convolutions'
-        part of the Jacobian, which is mostly zeros, is computed many columns at once, and features that a ReLU holds at
-        zero do not enter the product with the dense layer. That took a fifteenth of the time of `torch.func.jacrev`.
-
-        Args:
-            images: shape (N, 1, 28, 28).
-        """
-        return torch.stack([self._frobenius_squared(image) for image in images])
-
-    def _frobenius_squared(self, image: Tensor) -> Tensor:
-        groups = ColumnGroups(*(part.to(image.device) for part in _groups_of_table_1()))
-        features, moved = self._features_along(image[None], groups.directions.to(image.dtype))
-        codes = torch.sigmoid(self.dense(features[0]))
-        is_live = features[0] > 0
-        columns = (moved[groups.group] * groups.reach.flatten(start_dim=1))[:, is_live]  # (784, live features)
-        slopes = codes * (1 - codes)
-        return (columns @ self.dense.weight[:, is_live].T * slopes).square().sum()
-
-    def _features_along(self, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        fused = run_along(self.encoder, images, directions)
-        if fused is None:
-            each = len(directions) // len(images)
-            features, moved = along(self.features)(images.repeat_interleave(each, dim=0), directions)
-            return features[::each], moved
-        return fused[0].flatten(start_dim=1), fused[1].flatten(start_dim=1)
-
-
-@cache
-def _groups_of_table_1() -> ColumnGroups:
-    with torch.random.fork_rng(devices=[]):  # a network is built, but its weights do not matter
-        return column_groups(ConvAutoencoder().encoder, IMAGE_SHAPE)
 
 
 class PublishedContractiveAutoencoder(ContractiveAutoencoder):
@@ -218,7 +182,14 @@ class StackedAutoencoder(nn.Module):
         return images
 
 
-class MagNetAutoencoder1(nn.Sequential):
+class _GreySequential(nn.Sequential):
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
+        reconstructions: Tensor = super().forward(_one_channel(images))  # type: ignore[no-untyped-call]
+        return reconstructions
+
+
+class MagNetAutoencoder1(_GreySequential):
     """MagNet's own reformer and first detector for MNIST: 310 parameters, a code of 588 numbers.
 
     Three filters everywhere, sigmoid everywhere, one average-pooling. Source: D. Meng and H. Chen, "MagNet" (2017),
@@ -237,7 +208,7 @@ class MagNetAutoencoder1(nn.Sequential):
         )
 
 
-class MagNetAutoencoder2(nn.Sequential):
+class MagNetAutoencoder2(_GreySequential):
     """MagNet's own second detector for MNIST: 142 parameters, and no bottleneck at all. Source as above."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 Each epoch draws its order and its noise from generators derived from the seed and the epoch alone, so a training that
 was interrupted and goes on from its checkpoint ends with the same weights as one that was not. What makes a step fast
-stands elsewhere: `fused` for CPUs, `cuda_graphs` for GPUs, `device` for precision.
+stands elsewhere: `fast` for CPUs and GPUs, `device` for precision.
 """
 
 import math
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import Precision, choose_device, noise_device, place, reduced_precision
 from magnet_helpers.fast.cuda_graphs import are_usable, captured
+from magnet_helpers.fast.switch import sooner
 from magnet_helpers.inference import apply_model, frozen, is_constant
 from magnet_helpers.losses import Loss
 from magnet_helpers.seeds import derived_seed, new_generator
@@ -236,6 +237,7 @@ def fit(
     # A caller may be inside `torch.no_grad()`: training is not.
     with (
         torch.enable_grad(),
+        sooner(model),
         _threads(config.cpu_threads),
         tqdm(total=steps, initial=done, desc=label, leave=False) as bar,
     ):

@@ -1,10 +1,10 @@
 import functools
+import re
 
 import pytest
 import torch
 from tiny import equal, tiny_images, weights
 from torch import nn
-from torch.func import jvp
 from torch.nn import functional as F
 
 from magnet_helpers.models import (
@@ -101,17 +101,20 @@ def test_contractive_codes_are_sigmoids_of_a_dense_layer():
     assert codes.max() < 1
 
 
-@pytest.mark.parametrize("images", [IMAGES, torch.zeros_like(IMAGES)], ids=["random", "black"])
-def test_a_direction_is_carried_along_as_by_forward_mode(images):
-    model = ContractiveAutoencoder().double()
-    images, directions = images.double(), torch.randn(IMAGES.shape, dtype=torch.float64)
-    parameters = [*model.encoder.parameters(), *model.dense.parameters()]
-    results = []
-    for codes, products in (model.encode_along(images, directions), jvp(model.encode, (images,), (directions,))):
-        gradients = torch.autograd.grad(codes.sum() + products.square().sum(), parameters)
-        results.append([codes, products, *gradients])
-    for ours, by_jvp in zip(*results, strict=True):
-        torch.testing.assert_close(ours, by_jvp, rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 2, 28, 28), (2, 28, 28), (28, 28)])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        *(ConvClassifier(), ConvAutoencoder(), ConvAutoencoder().encode, ContractiveAutoencoder()),
+        *(ContractiveAutoencoder().encode, StackedAutoencoder([ConvAutoencoder()])),
+        *(MagNetAutoencoder1(), MagNetAutoencoder2()),
+    ],
+)
+def test_images_with_another_number_of_channels_are_refused(ask, shape):
+    with pytest.raises(
+        ValueError, match=rf"images must have one channel, .* got shape {re.escape(str(shape))}: .*grey"
+    ):
+        ask(torch.rand(shape))
 
 
 # ---- Table 1

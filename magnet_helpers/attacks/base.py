@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from magnet_helpers.device import device_of, full_precision
+from magnet_helpers.fast.switch import sooner
 from magnet_helpers.inference import BATCH_SIZE, frozen, predict
 
 NORMS = ("L0", "L1", "L2", "L∞")
@@ -170,7 +171,7 @@ def in_batches(
     device, size = device_of(model), batch_size or BATCH_SIZE
     adversarial = []
     with ExitStack() as stack:
-        for context in (frozen(model), torch.enable_grad(), full_precision(), warnings.catch_warnings()):
+        for context in (frozen(model), sooner(model), torch.enable_grad(), full_precision(), warnings.catch_warnings()):
             stack.enter_context(context)
         warnings.filterwarnings("ignore", module=r"advertorch\.")  # PyTorch's, about calls that advertorch makes
         if seed is not None:

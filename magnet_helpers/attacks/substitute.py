@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from magnet_helpers.attacks.base import check_images
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import device_of, full_precision
+from magnet_helpers.fast.switch import sooner
 from magnet_helpers.inference import BATCH_SIZE, frozen, predict
 from magnet_helpers.losses import ClassificationLoss
 from magnet_helpers.models import ConvClassifier
@@ -66,7 +67,7 @@ def train_substitute(
 def _slopes(substitute: nn.Module, known: LabeledImages) -> Tensor:
     """Return the gradient of each image's own answer: (N, 1, 28, 28)."""
     slopes, device = [], device_of(substitute)
-    with frozen(substitute), torch.enable_grad(), full_precision():
+    with frozen(substitute), sooner(substitute), torch.enable_grad(), full_precision():
         for images, labels in zip(known.images.split(BATCH_SIZE), known.labels.split(BATCH_SIZE), strict=True):
             batch = images.to(device).requires_grad_()
             probabilities = substitute(batch).softmax(dim=1)

@@ -10,13 +10,15 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+from magnet_helpers.fast.switch import is_allowed
+
 WARM_UP_STEPS = 3
 _ONE_AT_A_TIME = Lock()
 
 
 def are_usable(device: torch.device) -> bool:
     """Return whether a step on this device can be a CUDA graph."""
-    return device.type == "cuda"
+    return device.type == "cuda" and is_allowed()
 
 
 def captured(

@@ -12,20 +12,14 @@ from magnet_helpers.data import ImageData, LabeledImages
 from magnet_helpers.defenses import Defense, ReformedClassifier
 from magnet_helpers.device import device_of
 from magnet_helpers.evaluation import evaluate_defense
+from magnet_helpers.jacobian import jacobian_frobenius_squared
 from magnet_helpers.lab.code_version import code_version
 from magnet_helpers.lab.store import Artifact, Settings
 from magnet_helpers.lab.tasks import Inputs, Task, provenance
-from magnet_helpers.lab.trainings import TRAINING_CODE, TrainingSpec
+from magnet_helpers.lab.trainings import APART, TrainingSpec
 from magnet_helpers.models import ContractiveAutoencoder
 from magnet_helpers.training import Checkpoint
 
-EVALUATION_CODE = code_version(
-    *("device", "inference", "attacks._advertorch", "attacks.base", "attacks.gradient", "defenses", "evaluation")
-)
-ATTACK_CODE = code_version(
-    *("device", "inference", "attacks._advertorch", "defenses", "detectors", "magnet"),
-    *(f"attacks.{name}" for name in ("base", "gradient", "minimal_norm", "black_box", "adaptive", "ensemble")),
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class AttackedImages(Task):
             "networks": [need.settings(fingerprint) for need in self.needs],
             "images": self.images,
             "spares_wrong": self.spares_wrong,
-            "code": ATTACK_CODE,
+            "code": code_version(type(self), type(self.attack), apart=APART),
         }
 
     def run(
@@ -105,16 +99,6 @@ class Report(Task):
     plural: ClassVar[str] = "reports"
 
     @property
-    def training_code(self) -> str:
-        """The version of the code that trains its networks."""
-        return TRAINING_CODE
-
-    @property
-    def code(self) -> str:
-        """The version of the code that measures."""
-        return EVALUATION_CODE
-
-    @property
     def networks(self) -> list[TrainingSpec]:
         """How the classifier and, if there is one, the reformer are trained."""
         return [self.classifier] if self.reformer is None else [self.classifier, self.reformer]
@@ -138,7 +122,7 @@ class Report(Task):
             "attack": repr(self.attack),
             "networks": [spec.settings(fingerprint) for spec in self.networks],
             "images": self.images,
-            "code": self.code,
+            "code": code_version(type(self), type(self.attack), apart=APART),
             **measured,
         }
 
@@ -157,7 +141,7 @@ class Report(Task):
         if isinstance(reformer, ContractiveAutoencoder) and self.jacobian_images:
             images = data.test.spread(self.jacobian_images).images.to(device)
             with torch.no_grad():
-                jacobian = float(reformer.jacobian_frobenius_squared(images).mean())
+                jacobian = float(jacobian_frobenius_squared(reformer.encode, images).mean())
         facts = {"jacobian": jacobian, "seconds": seconds, **provenance(device_of(classifier))}
         return Artifact(report.tensors(), {**report.facts(), **facts})
 

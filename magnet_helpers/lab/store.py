@@ -74,12 +74,16 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @staticmethod
+    def key(settings: Settings) -> str:
+        """Return a short hash of settings."""
+        text = json.dumps(settings, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def folder(self, settings: Settings) -> Path:
         """Return the folder of the artifact with these settings (they need a `kind` and a `name`)."""
-        text = json.dumps(settings, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
         slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in str(settings["name"]))
-        return self.root / str(settings["kind"]) / f"{slug}-{key}"
+        return self.root / str(settings["kind"]) / f"{slug}-{self.key(settings)}"
 
     def save(self, settings: Settings, tensors: Mapping[str, Tensor], record: Settings) -> None:
         """Store tensors and record, and forget the checkpoint of the training that made them."""

@@ -25,11 +25,8 @@ from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvC
 from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator
 from magnet_helpers.training import Checkpoint, TrainingConfig, fit
 
-TRAINING_CODE = code_version(
-    *("data.images", "data.loading", "data.mnist_files"),
-    *("seeds", "fast.kernels", "fast.fused", "models", "jacobian", "losses"),
-    *("device", "inference", "fast.cuda_graphs", "training", "lab.trainings"),
-)
+# What decides about settings, and about nothing else: all that it decides is in the key beside the code.
+APART = (Defense, Budget, "lab.trainings:TrainingSpecs")
 
 # For `TrainingSpec.work`: MNIST's training images, and a training step of each network beside the plain autoencoder's.
 ALL_IMAGES = 55_000
@@ -82,7 +79,7 @@ class TrainingSpec(Task):
             "stage_noise_std": self.stage_noise_std,
             "start": self.start,
             "data": fingerprint,
-            "code": TRAINING_CODE,
+            "code": code_version(type(self), type(self.loss), *self._kinds, apart=APART),
         }
 
     @cached_property
@@ -90,6 +87,11 @@ class TrainingSpec(Task):
         """Roughly how long it trains, in images that pass one autoencoder: it decides about the order of work only."""
         passes = self.config.epochs * (self.images or ALL_IMAGES)
         return passes * sum(COST.get(type(part), 0.0) for part in self._outline.modules())
+
+    @cached_property
+    def _kinds(self) -> list[type[nn.Module]]:
+        """The classes of its network and of all parts of that, torch's own too."""
+        return sorted({type(part) for part in self._outline.modules()}, key=lambda kind: kind.__qualname__)
 
     @cached_property
     def _outline(self) -> nn.Module:

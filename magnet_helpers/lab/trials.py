@@ -12,10 +12,11 @@ from magnet_helpers.attacks.base import NORMS
 from magnet_helpers.data import ImageData
 from magnet_helpers.defenses import NO_REFORMER, Defense, denoising
 from magnet_helpers.detectors import Detector, Threshold
-from magnet_helpers.lab.measurements import ATTACK_CODE, AttackedImages, attack_images
+from magnet_helpers.lab.code_version import code_version
+from magnet_helpers.lab.measurements import AttackedImages, attack_images
 from magnet_helpers.lab.store import Artifact, Settings
 from magnet_helpers.lab.tasks import Inputs, Task
-from magnet_helpers.lab.trainings import TRAINING_CODE, TrainingSpec, TrainingSpecs
+from magnet_helpers.lab.trainings import APART, TrainingSpec, TrainingSpecs
 from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNet, MagNetSpec, Outcome
 from magnet_helpers.training import Checkpoint
 
@@ -49,7 +50,7 @@ class Calibration(Task):
             "magnet": repr(self.magnet),
             "false_positive_rate": MAGNETS_FALSE_POSITIVE_RATE,
             "networks": [need.settings(fingerprint) for need in self.needs],
-            "code": ATTACK_CODE,
+            "code": code_version(type(self), apart=APART),
         }
 
     def run(
@@ -105,16 +106,6 @@ class Trial(Task):
     plural: ClassVar[str] = "attacks"
 
     @property
-    def training_code(self) -> str:
-        """The version of the code that trains its networks."""
-        return TRAINING_CODE
-
-    @property
-    def code(self) -> str:
-        """The version of the code that attacks and judges."""
-        return ATTACK_CODE
-
-    @property
     def networks(self) -> tuple[TrainingSpec, ...]:
         """The networks of the defence."""
         return self.specs.networks(self.defense)
@@ -150,7 +141,7 @@ class Trial(Task):
             "defense": repr(self.defense),
             "false_positive_rate": MAGNETS_FALSE_POSITIVE_RATE,
             "networks": [need.settings(fingerprint) for need in self._all_networks()],
-            "code": self.code,
+            "code": code_version(type(self), type(self.threat.attack), apart=APART),
         }
 
     def run(

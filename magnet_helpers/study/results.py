@@ -51,7 +51,8 @@ class Row:
         seconds: of the whole report, or of the attack.
         device, precision, torch, python: what the number was made with; the precision is that of the training's
             products.
-        training_code, code: the code that trained the networks, and that measured.
+        key: a hash of all that the number follows from: settings, data, and the code that it passed through
+            (`lab.code_version`). What has today's key is not made again.
         not_fooled: for each test image in order whether it was rejected or answered rightly: bits in base64.
         l2: of an attack without a bound: each image's change in L2, as float16 in base64.
     """
@@ -81,8 +82,7 @@ class Row:
     precision: str
     torch: str
     python: str
-    training_code: str
-    code: str
+    key: str
     not_fooled: str
     l2: str
 

@@ -54,7 +54,7 @@ def _rows_of_report(lab: Lab, task: Report, made: Artifact) -> list[Row]:
             training_seconds=round(sum(epoch["seconds"] for epoch in epochs), 1),
             seconds=round(made.record["seconds"], 1),
             precision=trained.record["precision"] if trained else "",
-            **_provenance(task, made),
+            **_provenance(lab, task, made),
             not_fooled=pack_bits(report.right(knows)),
             l2="",
         )
@@ -83,7 +83,7 @@ def _row_of_trial(lab: Lab, task: Trial, made: Artifact) -> Row:
         training_seconds=None,
         seconds=round(report.seconds, 1),
         precision="",
-        **_provenance(task, made),
+        **_provenance(lab, task, made),
         not_fooled=pack_bits(report.not_fooled),
         l2=pack_sizes(sizes) if unbounded else "",
     )
@@ -107,21 +107,20 @@ def _common(lab: Lab, task: Measurement, knows: Knowledge) -> dict[str, Any]:
     }
 
 
-def _provenance(task: Measurement, made: Artifact) -> dict[str, Any]:
+def _provenance(lab: Lab, task: Measurement, made: Artifact) -> dict[str, Any]:
     versions = {name: made.record["versions"][name] for name in ("torch", "python")}
-    return {"device": made.record["device"], **versions, "training_code": task.training_code, "code": task.code}
+    return {"device": made.record["device"], **versions, "key": lab.store.key(task.settings(lab.data.fingerprint))}
 
 
 def without_known(lab: Lab, tasks: Iterable[Measurement], rows: Iterable[Row]) -> list[Measurement]:
-    """Return the tasks that these rows do not hold, or hold as another state of the code made them."""
+    """Return the tasks that these rows do not hold, or hold as other settings, data or code made them."""
     by_identity = {row.identity: row for row in rows}
 
     def is_known(task: Measurement) -> bool:
+        key = lab.store.key(task.settings(lab.data.fingerprint))
         for knows in MEASURED if isinstance(task, Report) else (task.threat.knows,):
             row = by_identity.get((*_common(lab, task, knows).values(), task.images))
-            if row is None or (row.training_code, row.code) != (task.training_code, task.code):
-                return False
-            if isinstance(task, Report) and task.jacobian_images and row.jacobian is None:
+            if row is None or row.key != key:
                 return False
         return True
 

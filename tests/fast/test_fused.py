@@ -11,8 +11,10 @@ from torch import nn
 from torch.func import jacrev, jvp
 from torch.nn import functional as F
 
-from magnet_helpers.fast import fused, kernels
+from magnet_helpers.fast import contraction, fused, loops, primitives
+from magnet_helpers.fast import first_layer as first_layer_loops
 from magnet_helpers.fast.fused import run, run_along
+from magnet_helpers.fast.switch import sooner
 from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier
 
 DOUBLE = torch.float64
@@ -53,6 +55,11 @@ def plainly(layers, images):
     return layers(images)
 
 
+def fast(network, images):
+    with sooner(network):
+        return network(images)
+
+
 CASES = {
     "3x3": (first_layer(), digits_like()),
     "5x5": (first_layer(channels=17, kernel_size=5), digits_like()),
@@ -72,13 +79,13 @@ CASES = {
 def calls(monkeypatch):
     """Which fused layers were used."""
     used = []
-    apply = fused._apply
+    apply = fused.apply
 
     def recording(function, *arguments):
         used.append(function.__name__)
         return apply(function, *arguments)
 
-    monkeypatch.setattr(fused, "_apply", recording)
+    monkeypatch.setattr(fused, "apply", recording)
     return used
 
 
@@ -95,19 +102,20 @@ def test_values_and_gradients_are_those_of_the_layers(case, calls):
 
 
 @pytest.mark.parametrize("model", [ConvAutoencoder, ContractiveAutoencoder, ConvClassifier])
-def test_networks_are_those_of_plain_layers(model, monkeypatch):
+def test_networks_are_those_of_plain_layers(model, calls):
     torch.manual_seed(3)
     network, images = model(), digits_like(dtype=torch.float32)
-    got, got_gradients = gradients(network, images, plainly)
-    monkeypatch.setattr(fused, "HAS_NUMBA", False)
     expected, expected_gradients = gradients(network, images, plainly)
+    assert not calls
+    got, got_gradients = gradients(network, images, fast)
+    assert calls
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
     for one, other in zip(got_gradients, expected_gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5 * other.abs().max().item())
 
 
 def test_without_numba_the_layers_themselves_run(monkeypatch, calls):
-    monkeypatch.setattr(fused, "HAS_NUMBA", False)
+    monkeypatch.setattr(loops, "are_there", lambda: False)
     layers, images = CASES["encoder"]
     assert torch.equal(run(layers, images), layers(images))
     assert run_along(layers, images, images) is None
@@ -176,8 +184,8 @@ def test_what_is_not_differentiated_costs_nothing(monkeypatch):
     layers, images = first_layer(kernel_size=3), digits_like()
     for parameter in layers.parameters():
         parameter.requires_grad_(False)
-    loops = kernels.first_layer(3)._replace(weight_gradient=None)  # calling it would fail
-    monkeypatch.setattr(kernels, "first_layer", lambda _: loops)
+    replaced = first_layer_loops.first_layer(3)._replace(weight_gradient=None)  # calling it would fail
+    monkeypatch.setattr(first_layer_loops, "first_layer", lambda _: replaced)
     images.requires_grad_()
     run(layers, images).sum().backward()
     assert images.grad.abs().sum() > 0
@@ -254,11 +262,11 @@ def test_half_precision_runs_as_it_is(calls):
 def test_compiling_in_advance_leaves_nothing_to_compile():
     """In a process of its own: other tests have compiled the loops for their own types."""
     script = """
-from magnet_helpers.fast import kernels
+from magnet_helpers.fast import first_layer, later_layers as later
 from magnet_helpers.__main__ import main
 assert main(["compile"]) == 0
-loops = [kernels.pool, kernels.pool_along, kernels.pool_gradient, kernels.last_layer, kernels.last_layer_gradient]
-loops += [*kernels.first_layer(3), *kernels.first_layer(5)]
+loops = [later.pool, later.pool_along, later.pool_gradient, later.last_layer, later.last_layer_gradient]
+loops += [*first_layer.first_layer(3), *first_layer.first_layer(5)]
 print([loop.py_func.__qualname__ for loop in loops if not loop.signatures])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -277,8 +285,8 @@ def test_the_loops_round_to_bfloat16_as_pytorch_does():
     @njit
     def through(numbers, halves, back):
         for i in range(len(numbers)):
-            halves[i] = kernels._narrow(numbers[i], halves)
-            back[i] = kernels._wide(halves[i])
+            halves[i] = primitives.narrow(numbers[i], halves)
+            back[i] = primitives.wide(halves[i])
 
     ties = (np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)) | np.uint32(0x8000)  # midway between two bfloat16
     numbers = np.concatenate([ties, ties - 1, ties + 1, np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)])
@@ -307,7 +315,7 @@ def test_under_autocast_the_loops_round_where_pytorchs_layers_would():
     network, images = ConvAutoencoder(), digits_like(n=16, dtype=torch.float32)
     expected, expected_gradients = gradients(network, images, rounding_where_the_loops_round)
     with torch.autocast("cpu", torch.bfloat16):
-        out = network(images)
+        out = fast(network, images)
     weights = random(*out.shape, seed=9, dtype=out.dtype)
     got_gradients = torch.autograd.grad((out * weights).sum(), list(network.parameters()))
     # A sum in another order may end on the other side of a rounding: one bfloat16 step, in few places.
@@ -322,7 +330,7 @@ def test_bfloat16_products_change_little(model):
     network, images = model(), digits_like(n=16, dtype=torch.float32)
     expected, expected_gradients = gradients(network, images, plainly)
     with torch.autocast("cpu", torch.bfloat16):
-        got, got_gradients = gradients(network, images, plainly)
+        got, got_gradients = gradients(network, images, fast)
     assert not torch.equal(got.float(), expected)
     torch.testing.assert_close(got.float(), expected, rtol=0.02, atol=0.02)
     for one, other in zip(got_gradients, expected_gradients, strict=True):
@@ -334,9 +342,10 @@ def test_bfloat16_products_change_a_change_along_a_direction_little():
     torch.manual_seed(3)
     network, images = ContractiveAutoencoder(), digits_like(n=16, dtype=torch.float32)
     directions = random(*images.shape, dtype=torch.float32).sign()
-    expected = network.encode_along(images, directions)
-    with torch.autocast("cpu", torch.bfloat16):
-        got = network.encode_along(images, directions)
+    with sooner(network):
+        expected = contraction.encode_along(network.encode, images, directions)
+        with torch.autocast("cpu", torch.bfloat16):
+            got = contraction.encode_along(network.encode, images, directions)
     for one, other in zip(got, expected, strict=True):
         assert one.dtype == torch.float32
         assert not torch.equal(one, other)

@@ -275,7 +275,7 @@ sample = lab.test.spread(lab.budget.jacobian_images).images.to(lab.device)
 for defense in TABLE_3:
     network, report = lab.reformer(defense), lab.report(defense)
     with torch.no_grad():
-        of_code = network.jacobian_frobenius_squared(sample).mean()
+        of_code = jacobian_frobenius_squared(network.encode, sample).mean()
         generator = new_generator(0, "assignment 05")
         of_image = jacobian_frobenius_squared(network, sample, projections=20, generator=generator).mean()
     boxes = (Knowledge.CLASSIFIER, Knowledge.REFORMER)
