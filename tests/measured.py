@@ -16,7 +16,7 @@ def plain_row(defense, threat, bits: torch.Tensor, seed: int = 0, sizes=None, **
         **{"n": len(bits), "rejected": 0, "right": int(bits.sum()), "wrong": int((~bits).sum()), "made": 0},
         **{"unchanged": 0, "collapsed": False, "jacobian": None, "median_l2": None, "forward_passes": 1.0},
         **{"backward_passes": 1.0, "training_seconds": 1.0, "seconds": 1.0, "device": "cpu", "precision": "float32"},
-        **{"torch": "2", "python": "3", "training_code": "a", "code": "b", "not_fooled": pack_bits(bits)},
+        **{"torch": "2", "python": "3", "key": "k", "not_fooled": pack_bits(bits)},
         "l2": "" if sizes is None else pack_sizes(torch.tensor(sizes)),
     }
     return Row(**values | changes)

@@ -179,10 +179,10 @@ class _Package:
             statement.written = writer.write(statement.node, {}), writer
         return statement.written
 
-    def digest(self, statement: _Statement) -> str:
+    def digest(self, statement: _Statement, apart: set[str]) -> str:
         """Return the hash of a definition: of its text, and of the texts of what it names, for names may be shared."""
         text, writer = self.written(statement)
-        others = [other for path in writer.named for other in self.statements(path)]
+        others = [other for path in writer.named if path not in apart for other in self.statements(path)]
         return _short_hash(text, *(_short_hash(self.written(other)[0]) for other in others))
 
     def reach(self, entries: Iterable[str], apart: set[str]) -> dict[str, str]:
@@ -213,7 +213,7 @@ class _Package:
                 if statement.label in counted:
                     continue
                 writer = self.written(statement)[1]
-                counted[statement.label] = self.digest(statement)
+                counted[statement.label] = self.digest(statement, apart)
                 paths += [(named, True) for named in writer.named] + [(named, False) for named in writer.types]
                 for name in {statement.module.name, *writer.passed, *passed} - modules:
                     modules.add(name)

@@ -13,13 +13,11 @@ from magnet_helpers.defenses import Defense, ReformedClassifier
 from magnet_helpers.device import device_of
 from magnet_helpers.evaluation import evaluate_defense
 from magnet_helpers.jacobian import jacobian_frobenius_squared
-from magnet_helpers.lab.code_version import code_version
 from magnet_helpers.lab.store import Artifact, Settings
 from magnet_helpers.lab.tasks import Inputs, Task, provenance
-from magnet_helpers.lab.trainings import APART, TrainingSpec
+from magnet_helpers.lab.trainings import TrainingSpec
 from magnet_helpers.models import ContractiveAutoencoder
 from magnet_helpers.training import Checkpoint
-
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,11 @@ class AttackedImages(Task):
     plural: ClassVar[str] = "attacks"
 
     @property
+    def entries(self) -> tuple[object, ...]:
+        """Its class and its attack's."""
+        return (type(self), type(self.attack))
+
+    @property
     def needs(self) -> tuple[Task, ...]:
         """The networks that are attacked."""
         return (self.classifier, *self.own)
@@ -56,7 +59,7 @@ class AttackedImages(Task):
             "networks": [need.settings(fingerprint) for need in self.needs],
             "images": self.images,
             "spares_wrong": self.spares_wrong,
-            "code": code_version(type(self), type(self.attack), apart=APART),
+            "code": self.code,
         }
 
     def run(
@@ -99,6 +102,11 @@ class Report(Task):
     plural: ClassVar[str] = "reports"
 
     @property
+    def entries(self) -> tuple[object, ...]:
+        """Its class and its attack's."""
+        return (type(self), type(self.attack))
+
+    @property
     def networks(self) -> list[TrainingSpec]:
         """How the classifier and, if there is one, the reformer are trained."""
         return [self.classifier] if self.reformer is None else [self.classifier, self.reformer]
@@ -122,7 +130,7 @@ class Report(Task):
             "attack": repr(self.attack),
             "networks": [spec.settings(fingerprint) for spec in self.networks],
             "images": self.images,
-            "code": code_version(type(self), type(self.attack), apart=APART),
+            "code": self.code,
             **measured,
         }
 

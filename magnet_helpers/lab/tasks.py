@@ -13,11 +13,17 @@ from typing import Any, ClassVar, TypeVar
 import torch
 
 from magnet_helpers.data import ImageData
+from magnet_helpers.lab.code_version import code_version
 from magnet_helpers.lab.store import Artifact, Settings
 from magnet_helpers.training import Checkpoint
 
 TaskT = TypeVar("TaskT", bound="Task")
 Inputs = Mapping[str, Artifact]  # by the key of what was needed
+# What decides about settings, and about nothing else: all that it decides is in the key beside the code.
+APART = (
+    *("defenses:Defense", "defenses:NO_REFORMER", "defenses:denoising"),
+    *("lab.budget:Budget", "lab.trainings:TrainingSpecs"),
+)
 
 
 class Task(ABC):
@@ -38,6 +44,16 @@ class Task(ABC):
     def work(self) -> float:
         """Roughly how long it takes; it decides about the order of work only. See `trainings` for the unit."""
         return 0.0
+
+    @property
+    def entries(self) -> tuple[object, ...]:
+        """Where the code that makes it begins: its own class, and those that it is given without naming them."""
+        return (type(self),)
+
+    @property
+    def code(self) -> str:
+        """The version of all code that its outcome passes through (`code_version`)."""
+        return code_version(*self.entries, apart=APART)
 
     @abstractmethod
     def settings(self, fingerprint: str) -> Settings:

@@ -16,7 +16,6 @@ from magnet_helpers.defenses import NO_REFORMER, Defense, denoising
 from magnet_helpers.device import place, precision_on
 from magnet_helpers.inference import apply_model
 from magnet_helpers.lab.budget import Budget
-from magnet_helpers.lab.code_version import code_version
 from magnet_helpers.lab.store import Artifact
 from magnet_helpers.lab.tasks import Inputs, Task, provenance
 from magnet_helpers.losses import ClassificationLoss, FixedNoiseLoss, Loss, add_noise
@@ -24,9 +23,6 @@ from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, ConvClassifier, StackedAutoencoder
 from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator
 from magnet_helpers.training import Checkpoint, TrainingConfig, fit
-
-# What decides about settings, and about nothing else: all that it decides is in the key beside the code.
-APART = (Defense, Budget, "lab.trainings:TrainingSpecs")
 
 # For `TrainingSpec.work`: MNIST's training images, and a training step of each network beside the plain autoencoder's.
 ALL_IMAGES = 55_000
@@ -79,7 +75,7 @@ class TrainingSpec(Task):
             "stage_noise_std": self.stage_noise_std,
             "start": self.start,
             "data": fingerprint,
-            "code": code_version(type(self), type(self.loss), *self._kinds, apart=APART),
+            "code": self.code,
         }
 
     @cached_property
@@ -88,10 +84,11 @@ class TrainingSpec(Task):
         passes = self.config.epochs * (self.images or ALL_IMAGES)
         return passes * sum(COST.get(type(part), 0.0) for part in self._outline.modules())
 
-    @cached_property
-    def _kinds(self) -> list[type[nn.Module]]:
-        """The classes of its network and of all parts of that, torch's own too."""
-        return sorted({type(part) for part in self._outline.modules()}, key=lambda kind: kind.__qualname__)
+    @property
+    def entries(self) -> tuple[object, ...]:
+        """Its class, its loss, and the classes of its network and of all parts of that, torch's own too."""
+        kinds = {type(part) for part in self._outline.modules()}
+        return (type(self), type(self.loss), *sorted(kinds, key=lambda kind: kind.__qualname__))
 
     @cached_property
     def _outline(self) -> nn.Module:

@@ -12,11 +12,10 @@ from magnet_helpers.attacks.base import NORMS
 from magnet_helpers.data import ImageData
 from magnet_helpers.defenses import NO_REFORMER, Defense, denoising
 from magnet_helpers.detectors import Detector, Threshold
-from magnet_helpers.lab.code_version import code_version
 from magnet_helpers.lab.measurements import AttackedImages, attack_images
 from magnet_helpers.lab.store import Artifact, Settings
 from magnet_helpers.lab.tasks import Inputs, Task
-from magnet_helpers.lab.trainings import APART, TrainingSpec, TrainingSpecs
+from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs
 from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNet, MagNetSpec, Outcome
 from magnet_helpers.training import Checkpoint
 
@@ -50,7 +49,7 @@ class Calibration(Task):
             "magnet": repr(self.magnet),
             "false_positive_rate": MAGNETS_FALSE_POSITIVE_RATE,
             "networks": [need.settings(fingerprint) for need in self.needs],
-            "code": code_version(type(self), apart=APART),
+            "code": self.code,
         }
 
     def run(
@@ -106,6 +105,11 @@ class Trial(Task):
     plural: ClassVar[str] = "attacks"
 
     @property
+    def entries(self) -> tuple[object, ...]:
+        """Its class and its attack's."""
+        return (type(self), type(self.threat.attack))
+
+    @property
     def networks(self) -> tuple[TrainingSpec, ...]:
         """The networks of the defence."""
         return self.specs.networks(self.defense)
@@ -141,7 +145,7 @@ class Trial(Task):
             "defense": repr(self.defense),
             "false_positive_rate": MAGNETS_FALSE_POSITIVE_RATE,
             "networks": [need.settings(fingerprint) for need in self._all_networks()],
-            "code": code_version(type(self), type(self.threat.attack), apart=APART),
+            "code": self.code,
         }
 
     def run(

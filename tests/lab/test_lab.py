@@ -11,7 +11,7 @@ from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, contracti
 from magnet_helpers.detectors import DetectorSpec
 from magnet_helpers.evaluation import evaluate_defense
 from magnet_helpers.lab import lab as lab_module
-from magnet_helpers.lab import measurements, trainings
+from magnet_helpers.lab import measurements, tasks, trainings
 from magnet_helpers.lab.budget import PAPER, SMOKE
 from magnet_helpers.lab.lab import Lab, get_seed
 from magnet_helpers.lab.lessons import start_lesson
@@ -118,7 +118,7 @@ def test_the_attack_the_seed_and_the_images_are_part_of_a_reports_key(lab):
 
 def test_the_code_is_part_of_a_reports_key(lab, monkeypatch):
     lab.report(NO_REFORMER, FGSM(0.1))
-    monkeypatch.setattr(measurements, "EVALUATION_CODE", "another")
+    monkeypatch.setattr(tasks, "code_version", lambda *_, **__: "another")
     lab.report(NO_REFORMER, FGSM(0.1))
     assert len([path for path in (lab.store.root / "report").iterdir() if path.is_dir()]) == 2
 

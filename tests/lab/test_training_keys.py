@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from magnet_helpers.defenses import VANILLA, contractive, denoising, stacked
-from magnet_helpers.lab import trainings as trainings_module
+from magnet_helpers.lab import tasks
 from magnet_helpers.lab.budget import PAPER
 from magnet_helpers.lab.trainings import TrainingSpecs
 from magnet_helpers.losses import (
@@ -62,7 +62,7 @@ def test_the_data_change_the_key_of_a_network_and_of_its_parents():
 
 def test_the_code_changes_the_key(monkeypatch):
     before = key(SPECS.classifier())
-    monkeypatch.setattr(trainings_module, "TRAINING_CODE", "another")
+    monkeypatch.setattr(tasks, "code_version", lambda *_, **__: "another")
     assert key(SPECS.classifier()) != before
 
 

@@ -14,6 +14,7 @@ from magnet_helpers.data import load_images
 from magnet_helpers.defenses import NO_REFORMER, contractive, denoising
 from magnet_helpers.device import precision_on
 from magnet_helpers.jacobian import jacobian_frobenius_squared
+from magnet_helpers.lab import tasks
 from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import Artifact, Store
@@ -162,9 +163,8 @@ def test_a_run_that_was_stopped_keeps_its_rows_and_goes_on(lab, small, tmp_path,
 
 
 @BOTH
-@pytest.mark.parametrize("column", ["training_code", "code"])
 def test_what_the_file_holds_is_not_made_again_unless_the_code_is_another(
-    lab, small, tmp_path, monkeypatch, steps, rows_of_a_seed, column
+    lab, small, tmp_path, monkeypatch, steps, rows_of_a_seed
 ):
     path = tmp_path / "tiny.csv"
     rows = run_study(lab, steps(3), path).rows
@@ -172,28 +172,23 @@ def test_what_the_file_holds_is_not_made_again_unless_the_code_is_another(
     asked = []
     monkeypatch.setattr(Lab, "make", lambda _, tasks, crew=None: asked.append(list(tasks)))
     assert run_study(elsewhere, steps(3, 4), path).rows == rows
-    write_rows(path, [*rows[:4], dataclasses.replace(rows[4], **{column: "another"}), *rows[5:]])
+    write_rows(path, [*rows[:4], dataclasses.replace(rows[4], key="another"), *rows[5:]])
     run_study(elsewhere, steps(3), path)
     assert [len(tasks) for tasks in asked] == [0, len(steps(4)[0]), 1]
     assert asked[2][0].defense.label == rows[4].defense
 
 
-def test_a_file_without_the_jacobian_is_completed(lab, monkeypatch, tmp_path):
-    monkeypatch.setattr(plan, "GRID", (contractive(1e-3),))
-    monkeypatch.setattr(plan, "JACOBIAN_IMAGES", 2)
-    path = tmp_path / "tiny.csv"
-    rows = run_study(lab, grid(3), path).rows
-    write_rows(path, [dataclasses.replace(row, jacobian=None) for row in rows])
-    assert run_study(lab, grid(3), path).rows == rows
+def test_the_key_holds_settings_data_and_code(lab, small, monkeypatch):
+    def keys(fingerprint="abc"):
+        return [Store.key(task.settings(fingerprint)) for task in (*grid(3)[0], *study(3)[0])]
 
-
-def test_the_code_is_part_of_what_is_known(lab, small, monkeypatch):
-    (report, _), trial = grid(3)[0], study(3)[0][0]
-    before = report.key, trial.key
-    monkeypatch.setattr(type(report), "code", "another")
-    monkeypatch.setattr(type(trial), "code", "another")
-    assert grid(3)[0][0].key != before[0]
-    assert study(3)[0][0].key != before[1]
+    before = keys()
+    assert len(set(before)) == len(before)
+    assert not set(before) & set(keys("abd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "code_version", lambda *_, **__: "another")
+        assert not set(before) & set(keys())
+    assert keys() == before
 
 
 # ---- what is refused
