@@ -92,7 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
     for each in (again, attack):
         each.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
         each.add_argument("--budget", choices=BUDGETS, default=PAPER.name, help="default: paper (hours for each seed)")
-        each.add_argument("--dataset", choices=("mnist", "digits"), default="mnist", help="default: mnist")
+        each.add_argument(
+            "--dataset", default="mnist", metavar="NAME", help="mnist (default), digits, or a folder of IDX files"
+        )
     attack.add_argument("--results", type=Path, help="default: build/results/BUDGET_attacks.csv; rows are added to it")
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)

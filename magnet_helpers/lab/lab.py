@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import FGSM, GradientAttack
-from magnet_helpers.data import ImageData, LabeledImages, load_images
+from magnet_helpers.data import ImageData, LabeledImages, can_be_loaded_again, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.detectors import Detector, DetectorSpec
 from magnet_helpers.device import choose_device
@@ -86,14 +86,15 @@ class Lab:
 
     @property
     def examples(self) -> LabeledImages:
-        """The first test image of each digit, from 0 to 9."""
-        first = torch.stack([(self.data.test.labels == digit).nonzero()[0, 0] for digit in range(10)])
+        """The first test image of each class that has one: of MNIST, of each digit from 0 to 9."""
+        labels = self.data.test.labels
+        first = torch.stack([(labels == number).nonzero()[0, 0] for number in labels.unique()])
         return LabeledImages(self.data.test.images[first], self.data.test.labels[first])
 
     @property
     def specs(self) -> TrainingSpecs:
         """How every network of the course is trained with this budget and seed."""
-        return TrainingSpecs(self.budget, self.seed)
+        return TrainingSpecs(self.budget, self.seed, self.data.n_classes)
 
     def network(self, spec: TrainingSpec) -> tuple[nn.Module, History]:
         """Return a trained network and how its training went; load it, or train and keep it."""
@@ -233,13 +234,13 @@ class Lab:
             label: says what they are.
 
         Returns:
-            Whether they were carried out. A GPU, a single core, or data of the caller's own are left to the caller.
+            Whether they were carried out. A GPU, a single core, or images that a worker cannot load are left to
+            the caller.
         """
         processes = min(self.budget.processes or usable_cores(), len(calls))
-        is_standard = load_images(self.data.name).fingerprint == self.data.fingerprint
-        if self.device.type != "cpu" or not is_standard or processes < 2:
+        if self.device.type != "cpu" or processes < 2 or not can_be_loaded_again(self.data):
             return False
-        tasks = [_Task(self.budget, self.data.name, self.seed, self.store, call) for call in calls]
+        tasks = [_Task(self.budget, self.data.source, self.seed, self.store, call) for call in calls]
         for_each(_carry_out, tasks, f"{len(tasks)} {label}", processes)
         return True
 

@@ -5,7 +5,7 @@ A spec is data. `lab` carries it out, or loads what came of it.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generat
 from magnet_helpers.training import TrainingConfig
 
 TRAINING_CODE = code_version(
-    *("data.images", "data.loading", "data.mnist_files"),
+    *("data.images", "data.dataset", "data.loading", "data.idx", "data.mnist_files"),
     *("seeds", "fast.kernels", "fast.fused", "models", "jacobian", "losses"),
     *("device", "inference", "fast.cuda_graphs", "training", "lab.trainings"),
 )
@@ -104,10 +104,12 @@ class TrainingSpecs:
     Args:
         budget: images and epochs.
         seed: fixes initial weights, order and noise of every training.
+        n_classes: of the images, so of the classifier's answers.
     """
 
     budget: Budget
     seed: int
+    n_classes: int = 10
 
     def _autoencoder(
         self,
@@ -150,10 +152,8 @@ class TrainingSpecs:
             seed=self.seed,
             cpu_threads=1,
         )
-        loss = ClassificationLoss()
-        return TrainingSpec(
-            "classifier", ConvClassifier, loss, budget.classifier_images, budget.validation_images, config
-        )
+        build, loss = partial(ConvClassifier, self.n_classes), ClassificationLoss()
+        return TrainingSpec("classifier", build, loss, budget.classifier_images, budget.validation_images, config)
 
     def stages(self, defense: Defense) -> tuple[TrainingSpec, ...]:
         """Return how the stages of a stack are pretrained, first to last.

@@ -91,7 +91,7 @@ def _unpack(packed: tuple[bytes, str, str]) -> ImageData:
     text, name, fingerprint = packed
     tensors = load(zlib.decompress(text))
     parts = {part: LabeledImages(tensors[f"{part}.images"], tensors[f"{part}.labels"]) for part in SPLITS}
-    return ImageData(name=name, fingerprint=fingerprint, **parts)
+    return ImageData(name, parts["train"], parts["validation"], parts["test"], fingerprint)
 
 
 def _same(outcome: Made) -> Made:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import magnet_helpers
-from magnet_helpers.data import DATASET_TITLES
+from magnet_helpers.data import title_of
 from magnet_helpers.files import write_text
 from magnet_helpers.lab.budget import get_budget
 from magnet_helpers.workspace import data_folder
@@ -51,7 +51,7 @@ def note_of(rows: Sequence[Measurement], seeds: Sequence[int]) -> str:
     first, sizes = rows[0], sorted({row.n for row in rows})
     budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
     text = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-    return f"{DATASET_TITLES[first.dataset]} · {budget} · {text} · n = {' or '.join(f'{n:,}' for n in sizes)}"
+    return f"{title_of(first.dataset)} · {budget} · {text} · n = {' or '.join(f'{n:,}' for n in sizes)}"
 
 
 def pack_bits(right: Tensor) -> str:
