@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_epsilon, check_images, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_labels, check_settings, in_batches
 from magnet_helpers.device import device_of
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed, new_generator
@@ -40,8 +40,7 @@ class RandomNoise(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
-        check_images(images)
-        check_labels(images, labels)
+        check_inputs(model, images, check_labels(images, labels))
         generator = new_generator(self.seed, "random noise")
         signs = torch.randint(0, 2, images.shape, generator=generator).mul(2).sub(1)
         return (images + self.epsilon * signs).clamp(0, 1)
@@ -73,7 +72,8 @@ class SPSA(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_images(images)
+        labels = check_labels(images, labels)
+        check_inputs(model, images, labels)
         attack = advertorch.LinfSPSAAttack(
             model,
             self.epsilon,
@@ -90,7 +90,6 @@ class SPSA(Attack):
                 return attack.perturb(batch, theirs)  # type: ignore[no-any-return]
 
         seed = derived_seed(self.seed, "SPSA")
-        labels = check_labels(images, labels)
         return in_batches(
             without_gradients, model, images, labels, seed=seed, label=repr(self), batch_size=IMAGES_AT_ONCE
         )
@@ -116,11 +115,11 @@ class _OfART(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_images(images)
         labels = check_labels(images, labels)
+        n_classes = check_inputs(model, images, labels)
         if not len(images):
             return images.clone()
-        attack = self.on(_in_arts_eyes(model))
+        attack = self.on(_in_arts_eyes(model, tuple(images.shape[1:]), n_classes))
 
         def generate(batch: Tensor, theirs: Tensor | None) -> Tensor:
             assert theirs is not None
@@ -142,7 +141,7 @@ class ZOO(_OfART):
         confidence: κ, as in `CarliniWagner`.
         iterations: steps for each c, at least 1.
         searches: values of c that are tried, at least 1.
-        pixels: changed in each step, in 1 … 784; each costs two questions.
+        pixels: changed in each step, in 1 … 784, and no more than the image has; each costs two questions.
         learning_rate: of Adam for each pixel, more than 0.
         first_c: where the search for c begins, more than 0.
         difference: step of the finite differences, in pixel units, more than 0.
@@ -277,13 +276,13 @@ class _InFloat32(nn.Module):
         return answers
 
 
-def _in_arts_eyes(model: nn.Module) -> Any:
+def _in_arts_eyes(model: nn.Module, image_shape: tuple[int, ...], n_classes: int) -> Any:
     from art.estimators.classification import PyTorchClassifier  # takes seconds to import
 
     # ART moves the model to the device that it is told, so it is told where the model is.
     place = "gpu" if device_of(model).type == "cuda" else "cpu"
     return PyTorchClassifier(
-        _InFloat32(model), nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0.0, 1.0), device_type=place
+        _InFloat32(model), nn.CrossEntropyLoss(), image_shape, n_classes, clip_values=(0.0, 1.0), device_type=place
     )
 
 
