@@ -119,13 +119,13 @@ class _OfART(Attack):
         n_classes = check_inputs(model, images, labels)
         if not len(images):
             return images.clone()
-        attack = self.on(_in_arts_eyes(model, tuple(images.shape[1:]), n_classes))
+        attack = self.on(_in_arts_eyes(model, images, n_classes))
 
         def generate(batch: Tensor, theirs: Tensor | None) -> Tensor:
             assert theirs is not None
             arguments = self._arguments(model, batch, theirs)
-            found = attack.generate(batch.cpu().numpy(), theirs.cpu().numpy(), **arguments)
-            return torch.from_numpy(np.asarray(found, np.float32)).clamp(0, 1)
+            adversarial = attack.generate(batch.cpu().numpy(), theirs.cpu().numpy(), **arguments)
+            return torch.from_numpy(np.asarray(adversarial, np.float32)).clamp(0, 1)
 
         with _numpy_seed(self._seed):
             return in_batches(
@@ -207,6 +207,11 @@ class Square(_OfART):
         """Return ART's attack on ART's view of a model."""
         from art.attacks.evasion import SquareAttack
 
+        shape = classifier.input_shape
+        if len(shape) != 3 or shape[1] != shape[2]:
+            raise ValueError(
+                f"images must be as wide as they are high, (N, C, H, H), got {shape} each: crop or pad them"
+            )
         return SquareAttack(
             classifier, norm=np.inf, max_iter=self.queries, eps=self.epsilon, nb_restarts=self.restarts, verbose=False
         )
@@ -276,13 +281,14 @@ class _InFloat32(nn.Module):
         return answers
 
 
-def _in_arts_eyes(model: nn.Module, image_shape: tuple[int, ...], n_classes: int) -> Any:
+def _in_arts_eyes(model: nn.Module, images: Tensor, n_classes: int) -> Any:
     from art.estimators.classification import PyTorchClassifier  # takes seconds to import
 
     # ART moves the model to the device that it is told, so it is told where the model is.
     place = "gpu" if device_of(model).type == "cuda" else "cpu"
+    shape = tuple(images.shape[1:])
     return PyTorchClassifier(
-        _InFloat32(model), nn.CrossEntropyLoss(), image_shape, n_classes, clip_values=(0.0, 1.0), device_type=place
+        _InFloat32(model), nn.CrossEntropyLoss(), shape, n_classes, clip_values=(0.0, 1.0), device_type=place
     )
 
 
