@@ -159,8 +159,7 @@ class DetectorAwareCarliniWagner(CarliniWagner):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels = check_labels(images, labels)
-        n_classes = check_inputs(model, images, labels)
+        n_classes = check_inputs(model, images, check_labels(images, labels))
         if not len(images):
             return images.clone()
         network = RejectedAsClass(_as_magnet(model), self.scale)

@@ -72,8 +72,7 @@ class SPSA(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels = check_labels(images, labels)
-        check_inputs(model, images, labels)
+        check_inputs(model, images, check_labels(images, labels))
         attack = advertorch.LinfSPSAAttack(
             model,
             self.epsilon,
@@ -115,8 +114,7 @@ class _OfART(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels = check_labels(images, labels)
-        n_classes = check_inputs(model, images, labels)
+        n_classes = check_inputs(model, images, check_labels(images, labels))
         if not len(images):
             return images.clone()
         attack = self.on(_in_arts_eyes(model, images, n_classes))

@@ -25,8 +25,7 @@ class MinimalNormAttack(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels = check_labels(images, labels)
-        n_classes = check_inputs(model, images, labels)
+        n_classes = check_inputs(model, images, check_labels(images, labels))
         return in_batches(self.on(model, n_classes).perturb, model, images, labels, label=repr(self))
 
 
