@@ -71,7 +71,7 @@ def test_the_number_of_classes_is_asked(classes):
 def test_the_question_leaves_no_trace():
     draws = RandomReformer([nn.Identity(), nn.Dropout()], seed=3)
     model = nn.Sequential(draws, own_network())
-    model[1][1].eval()
+    model[1][2].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
     states = torch.get_rng_state(), draws.generator.get_state()
