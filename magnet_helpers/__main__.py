@@ -53,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
         lab = Lab(get_budget(options.budget), load_images(options.dataset))
         steps: Sequence[Sequence[Measurement]]
         if is_protocol:
-            steps = protocol(lab.budget, options.seeds, options.parts, len(lab.test))
+            steps = protocol(lab.budget, options.seeds, options.parts, len(lab.test), lab.data.n_classes)
         else:
-            steps = [attack_study(lab.budget, seed) for seed in options.seeds]
+            steps = [attack_study(lab.budget, seed, n_classes=lab.data.n_classes) for seed in options.seeds]
         with ExitStack() as stack:
             crew = stack.enter_context(_cluster(options.dask, lab, stack)) if options.dask else None
             results = run_study(lab, steps, path, crew)
@@ -92,7 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, for example tcp://127.0.0.1:8786")
         command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
         command.add_argument("--budget", choices=BUDGETS, default=PAPER.name, help="default: paper: hours a seed")
-        command.add_argument("--dataset", choices=("mnist", "digits"), default="mnist", help="default: mnist")
+        command.add_argument(
+            "--dataset", default="mnist", metavar="NAME", help="mnist (default), digits, or a folder of IDX files"
+        )
     attack.add_argument("--results", type=Path, help="default: build/results/BUDGET_attacks.csv; rows are added to it")
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from magnet_helpers.contracts import check_reformed
 from magnet_helpers.losses import (
     ContractiveLoss,
     DenoisingLoss,
@@ -36,8 +37,8 @@ class ReformedClassifier(nn.Module):
         self.classifier = classifier
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 10) of the reformed images."""
-        logits: Tensor = self.classifier(self.reformer(images))
+        """Return the logits (N, K) of the reformed images; raise a ValueError if these have another shape."""
+        logits: Tensor = self.classifier(check_reformed(images, self.reformer(images)))
         return logits
 
 

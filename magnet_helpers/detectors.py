@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from magnet_helpers.contracts import check_reformed
 from magnet_helpers.defenses import Defense
 from magnet_helpers.intervals import Accuracy
 
@@ -50,7 +51,7 @@ class ReconstructionDetector(Detector):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores (N,)."""
-        error: Tensor = images - self.autoencoder(images)
+        error = images - check_reformed(images, self.autoencoder(images))
         return error.abs().pow(self.p).flatten(start_dim=1).mean(dim=1)
 
 
@@ -81,7 +82,8 @@ class DivergenceDetector(Detector):
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores (N,)."""
         before = log_softmax(self.classifier(images) / self.temperature, dim=1)
-        after = log_softmax(self.classifier(self.autoencoder(images)) / self.temperature, dim=1)
+        reformed = check_reformed(images, self.autoencoder(images))
+        after = log_softmax(self.classifier(reformed) / self.temperature, dim=1)
         return jensen_shannon(before, after)
 
 

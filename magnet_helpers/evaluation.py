@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import GradientAttack, Knowledge
+from magnet_helpers.contracts import check_classes, check_reformed, n_classes_of
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.inference import apply_model, is_constant, predict
 from magnet_helpers.intervals import Accuracy
-
-CHANCE = 0.1
 
 
 MEASURED = (Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER)  # clean, grey box and white box
@@ -68,7 +67,14 @@ _FACTS = ("unchanged", "collapsed", "has_reformer", "attack")
 
 
 def evaluate_accuracy(model: nn.Module, test: LabeledImages) -> Accuracy:
-    """Return the accuracy of a model that maps images to logits."""
+    """Return the accuracy of a model that maps images (N, 1, 28, 28) to logits (N, K).
+
+    For images that `LabeledImages` does not take, in colour for example: `predict(model, images) == labels`.
+
+    Raises:
+        ValueError: if the model returns no logits (N, K), or has fewer classes than the labels.
+    """
+    check_classes(test.labels, n_classes_of(model, test.images))
     return Accuracy(int((predict(model, test.images) == test.labels).sum()), len(test))
 
 
@@ -86,15 +92,17 @@ def evaluate_defense(
     then pass the reformer and the classifier.
 
     Args:
-        classifier: maps images (N, 1, 28, 28) to logits (N, 10).
+        classifier: maps images (N, 1, 28, 28) to logits (N, K).
         reformer: maps images to images of the same shape; None for no defence.
-        test: images and labels.
+        test: images and labels. For images in colour or of another size: `attack.run` on `ReformedClassifier`.
         attack: the attack and its settings.
         grey_box_images: `attack.perturb(classifier, …)` if it is there already: it is the same for every reformer.
 
     Raises:
-        ValueError: if `grey_box_images` has another shape than the test images.
+        ValueError: if `grey_box_images` has another shape than the test images, if the classifier returns no logits or
+            has fewer classes than the labels, or if the reformer returns another shape.
     """
+    check_classes(test.labels, n_classes_of(classifier, test.images))
     if grey_box_images is None:
         grey_box_images = attack.perturb(classifier, test.images, test.labels)
     if grey_box_images.shape != test.images.shape:
@@ -113,7 +121,7 @@ def evaluate_defense(
             attack=repr(attack),
         )
     defended = ReformedClassifier(reformer, classifier)
-    reformed = apply_model(reformer, test.images)
+    reformed = check_reformed(test.images, apply_model(reformer, test.images))
     clean = predict(classifier, reformed)
     white_box_images = attack.perturb(defended, test.images, test.labels, predicted=clean)
     attacked = [predict(defended, images) for images in (grey_box_images, white_box_images)]
@@ -152,7 +160,7 @@ def suspicions(report: DefenseReport) -> list[str]:
     if report.collapsed:
         found.append("the reformer's output is constant: it has collapsed")
     low, _ = clean.interval
-    if low <= CHANCE:
+    if low <= 1 / max(2, int(report.labels.max()) + 1):  # of MNIST's ten classes: 0.1
         found.append(f"clean accuracy ({100 * clean.value:.1f} %) is at chance level")
     elif max(grey.correct, white.correct) > clean.correct:
         found.append("accuracy under attack is above clean accuracy")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from magnet_helpers.contracts import check_classes
 from magnet_helpers.jacobian import codes_and_frobenius_squared, sigmoid_layer_frobenius_squared
 from magnet_helpers.models import ContractiveAutoencoder, PublishedContractiveAutoencoder
 
@@ -60,8 +61,13 @@ class ClassificationLoss:
     """Cross entropy of the logits with the labels."""
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean cross entropy in nats."""
-        return F.cross_entropy(model(images), labels)
+        """Return the mean cross entropy in nats; raise a ValueError for labels that the model has no output for."""
+        logits = model(images)
+        try:
+            return F.cross_entropy(logits, labels)
+        except IndexError:  # PyTorch's on a CPU, "Target 12 is out of bounds"; a GPU stops the program
+            check_classes(labels, logits.shape[1])
+            raise
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from magnet_helpers.contracts import check_classes, check_reformed, n_classes_of
 from magnet_helpers.defenses import Defense, ReformedClassifier
 from magnet_helpers.detectors import Detector, DetectorSpec, Threshold, choose_threshold
 from magnet_helpers.inference import apply_model, predict
@@ -74,7 +75,7 @@ class MagNet(nn.Module):
     An image is rejected if any detector's score is above its threshold. The classifier answers to the reformed image.
 
     Args:
-        classifier: maps images (N, 1, 28, 28) to logits (N, 10).
+        classifier: maps images (N, C, H, W) to logits (N, K).
         reformer: maps images to images of the same shape; None for detectors alone.
         detectors: by name, each with its threshold; none for the reformer alone.
     """
@@ -103,23 +104,26 @@ class MagNet(nn.Module):
         """Return a MagNet whose thresholds are chosen on clean images.
 
         Args:
-            classifier: maps images (N, 1, 28, 28) to logits (N, 10).
+            classifier: maps images (N, C, H, W) to logits (N, K).
             reformer: maps images to images of the same shape; None for detectors alone.
             detectors: their labels are their names.
-            clean_images: validation images, (n, 1, 28, 28).
+            clean_images: validation images, (n, C, H, W).
             false_positive_rate: of each detector by itself, in [0, 1] (see `choose_threshold`). MagNet takes 0.001.
 
         Raises:
-            ValueError: if two detectors have the same label, or as `choose_threshold` does.
+            ValueError: if two detectors have the same label, if the classifier or an autoencoder does not return what
+                it must, or as `choose_threshold` does.
         """
         if len({detector.label for detector in detectors}) != len(detectors):
             raise ValueError(f"each detector needs a label of its own, got {[each.label for each in detectors]}")
+        if len(clean_images):
+            n_classes_of(classifier, clean_images)
         scores = {each.label: (each, apply_model(each, clean_images)) for each in detectors}
         pairs = {name: (each, choose_threshold(theirs, false_positive_rate)) for name, (each, theirs) in scores.items()}
         return cls(classifier, reformer, pairs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 10) of the reformed images, whether they are rejected or not."""
+        """Return the logits (N, K) of the reformed images, whether they are rejected or not."""
         logits: Tensor = self.reformed(images)
         return logits
 
@@ -147,9 +151,16 @@ class MagNet(nn.Module):
         return torch.stack(columns, dim=1)
 
     def judge(self, images: Tensor, labels: Tensor) -> Outcome:
-        """Return what becomes of images (N, 1, 28, 28) whose right answers are `labels` (N,)."""
+        """Return what becomes of images (N, C, H, W) whose right answers are `labels` (N,).
+
+        Raises:
+            ValueError: if there is not one label for each image, if the classifier does not have such a class, or if a
+                network does not return what it must.
+        """
         if len(images) != len(labels):
             raise ValueError(f"each image needs a label, got {len(images)} images and {len(labels)} labels")
+        if len(images):
+            check_classes(labels, n_classes_of(self.reformed, images))
         return Outcome(labels, predict(self.reformed, images), self.rejections(images).any(dim=1))
 
 
@@ -174,11 +185,11 @@ class RandomReformer(nn.Module):
         self.generator = new_generator(seed, "pick of an autoencoder")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the images (N, 1, 28, 28), each as its autoencoder returns it."""
+        """Return the images (N, C, H, W), each as its autoencoder returns it."""
         picks = torch.randint(len(self.autoencoders), (len(images),), generator=self.generator).to(images.device)
         out = torch.zeros_like(images)
         for number, autoencoder in enumerate(self.autoencoders):
             chosen = (picks == number).nonzero()[:, 0]
             if len(chosen):
-                out = out.index_copy(0, chosen, autoencoder(images[chosen]))
+                out = out.index_copy(0, chosen, check_reformed(images[chosen], autoencoder(images[chosen])))
         return out

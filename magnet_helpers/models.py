@@ -49,9 +49,12 @@ class ConvClassifier(nn.Module):
     """The classifier that is attacked: 1,643,370 parameters.
 
     Maps images (N, 1, 28, 28) in [0, 1] to logits (N, 10). Source: Table 1.
+
+    Args:
+        n_classes: of other images than MNIST's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_classes: int = 10) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(1, 32, 5, padding="same"),  # (N, 32, 28, 28)
@@ -65,7 +68,7 @@ class ConvClassifier(nn.Module):
             nn.Flatten(),  # (N, 1568)
             nn.Linear(CODE_SIZE, 1024),
             nn.ReLU(),
-            nn.Linear(1024, 10),
+            nn.Linear(1024, n_classes),
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def check_up(
     was misled, and the accuracy it reports is no robustness.
 
     Args:
-        model: maps images (N, 1, 28, 28) to logits.
+        model: maps images (N, C, H, W) to logits (N, K).
         images: in [0, 1].
         labels: the right answers, shape (N,).
         iterated: the gradient attack that is judged; default: PGD, ε = 0.3, 20 steps of 0.03.

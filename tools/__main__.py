@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     course = commands.add_parser("course", help="run every lesson into build/ and print the comparison table")
     course.add_argument("--budget", choices=BUDGETS, help=f"default: MAGNET_BUDGET, else {FAST.name}")
-    course.add_argument("--dataset", choices=("auto", "mnist", "digits"), help="default: MAGNET_DATASET, else auto")
+    course.add_argument("--dataset", help="auto, mnist, digits or a folder; default: MAGNET_DATASET, else auto")
     course.add_argument("--seed", type=int, help="default: MAGNET_SEED, else 0")
     commands.add_parser(
         "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"

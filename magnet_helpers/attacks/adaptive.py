@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_images, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, check_labels, check_settings, in_batches
 from magnet_helpers.attacks.gradient import PGD
-from magnet_helpers.attacks.minimal_norm import CLASSES, CarliniWagner
+from magnet_helpers.attacks.minimal_norm import CarliniWagner
 from magnet_helpers.inference import apply_model
 from magnet_helpers.magnet import MagNet
 
@@ -119,7 +119,7 @@ def _margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class RejectedAsClass(nn.Module):
-    """A MagNet as a classifier of eleven classes, the last of which is "rejected".
+    """A MagNet as a classifier of one more class, the last, which is "rejected" (of MNIST the eleventh).
 
     Its logit is the largest of the others plus `scale` times the largest excess: it wins exactly if a detector rejects
     (N. Carlini and D. Wagner, "Adversarial examples are not easily detected", 2017, section 2.3).
@@ -135,7 +135,7 @@ class RejectedAsClass(nn.Module):
         self.scale = scale
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 11)."""
+        """Return the logits (N, K + 1) of K classes and of "rejected"."""
         logits = self.magnet(images)
         excess = self.magnet.excess(images)
         if not excess.shape[1]:
@@ -146,9 +146,9 @@ class RejectedAsClass(nn.Module):
 
 @dataclass(frozen=True)
 class DetectorAwareCarliniWagner(CarliniWagner):
-    """Carlini & Wagner's L2 attack on reformer and detectors together, towards the second likeliest digit.
+    """Carlini & Wagner's L2 attack on reformer and detectors together, towards the second likeliest class.
 
-    The target has to win against the right digit *and* against "rejected" (`RejectedAsClass`). Made for a `MagNet`.
+    The target has to win against the right class *and* against "rejected" (`RejectedAsClass`). Made for a `MagNet`.
 
     Args:
         confidence, iterations, searches, learning_rate, first_c: as in `CarliniWagner`.
@@ -159,12 +159,11 @@ class DetectorAwareCarliniWagner(CarliniWagner):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_images(images)
-        labels = check_labels(images, labels)
+        n_classes = check_inputs(model, images, check_labels(images, labels))
         if not len(images):
             return images.clone()
         network = RejectedAsClass(_as_magnet(model), self.scale)
-        attack = advertorch.CarliniWagnerL2Attack(network, CLASSES + 1, targeted=True, **self._settings)
+        attack = advertorch.CarliniWagnerL2Attack(network, n_classes + 1, targeted=True, **self._settings)
         target = apply_model(model, images).scatter(1, labels[:, None], -torch.inf).argmax(dim=1)
         return in_batches(attack.perturb, network, images, target, label=repr(self))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from magnet_helpers.contracts import check_classes, n_classes_of
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
 from magnet_helpers.inference import BATCH_SIZE, frozen, predict
@@ -23,7 +24,7 @@ class AttackResult:
     """What came of an attack on N images.
 
     Attributes:
-        images: before, shape (N, 1, 28, 28).
+        images: before, shape (N, C, H, W); of MNIST (N, 1, 28, 28).
         adversarial: after, same shape, in [0, 1].
         labels: the right answers, shape (N,).
         success: whether the image now fools the model, shape (N,). An image that did so before counts,
@@ -107,12 +108,13 @@ class Attack(ABC):
         they are.
 
         Args:
-            model: maps images (N, 1, 28, 28) to logits (N, 10).
+            model: maps images (N, C, H, W) to logits (N, K): any size of image and any number of classes.
             images: in [0, 1].
             labels: the right answers, shape (N,).
 
         Raises:
-            ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing, too few or too many.
+            ValueError: if the images are outside [0, 1] or hold NaN, if labels are missing, too few, too many or no
+                classes of the model, or if the model returns no logits (N, K).
         """
 
     def run(self, model: nn.Module, images: Tensor, labels: Tensor) -> AttackResult:
@@ -122,8 +124,7 @@ class Attack(ABC):
 
         Args and errors as in `perturb`.
         """
-        check_images(images)
-        check_labels(images, labels)
+        check_inputs(model, images, labels)
         started = perf_counter()
         adversarial, success = images.clone(), torch.zeros(0, dtype=torch.bool)
         passes, count = Passes(), 1
@@ -184,8 +185,28 @@ def in_batches(
     return torch.cat(adversarial) if adversarial else images.clone()
 
 
+def check_inputs(model: nn.Module, images: Tensor, labels: Tensor | None) -> int:
+    """Return how many classes a model tells apart; raise a ValueError unless images, labels and model fit together.
+
+    Without images the model is not asked: 0.
+    """
+    check_images(images)
+    if labels is not None:
+        check_labels(images, labels)
+    if not len(images):
+        return 0
+    n_classes = n_classes_of(model, images)
+    if labels is not None:
+        check_classes(labels, n_classes)
+    return n_classes
+
+
 def check_images(images: Tensor) -> None:
-    """Raise a ValueError if images are outside [0, 1] or hold NaN."""
+    """Raise a ValueError if images are no floating-point numbers in [0, 1], or hold NaN."""
+    if not images.is_floating_point():
+        raise ValueError(
+            f"images must be floating-point numbers in [0, 1], got {images.dtype}: for bytes, divide by 255"
+        )
     if not len(images):
         return
     lowest, highest = images.min().item(), images.max().item()
@@ -196,10 +217,15 @@ def check_images(images: Tensor) -> None:
 
 
 def check_labels(images: Tensor, labels: Tensor | None) -> Tensor:
-    """Return the labels; raise a ValueError if there is not one for each image."""
+    """Return the labels; raise a ValueError if there is not one whole number for each image."""
     if labels is None or len(labels) != len(images):
         got = "none" if labels is None else str(len(labels))
         raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise ValueError(
+            f"labels must be class numbers of shape (N,), got {labels.dtype} of shape {tuple(labels.shape)}: "
+            "if they are one-hot, take labels.argmax(dim=1)"
+        )
     return labels
 
 

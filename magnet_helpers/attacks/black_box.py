@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_epsilon, check_images, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_labels, check_settings, in_batches
 from magnet_helpers.device import device_of
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed, new_generator
@@ -40,8 +40,7 @@ class RandomNoise(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
-        check_images(images)
-        check_labels(images, labels)
+        check_inputs(model, images, check_labels(images, labels))
         generator = new_generator(self.seed, "random noise")
         signs = torch.randint(0, 2, images.shape, generator=generator).mul(2).sub(1)
         return (images + self.epsilon * signs).clamp(0, 1)
@@ -73,7 +72,7 @@ class SPSA(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_images(images)
+        check_inputs(model, images, check_labels(images, labels))
         attack = advertorch.LinfSPSAAttack(
             model,
             self.epsilon,
@@ -90,7 +89,6 @@ class SPSA(Attack):
                 return attack.perturb(batch, theirs)  # type: ignore[no-any-return]
 
         seed = derived_seed(self.seed, "SPSA")
-        labels = check_labels(images, labels)
         return in_batches(
             without_gradients, model, images, labels, seed=seed, label=repr(self), batch_size=IMAGES_AT_ONCE
         )
@@ -116,17 +114,16 @@ class _OfART(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_images(images)
-        labels = check_labels(images, labels)
+        n_classes = check_inputs(model, images, check_labels(images, labels))
         if not len(images):
             return images.clone()
-        attack = self.on(_in_arts_eyes(model))
+        attack = self.on(_in_arts_eyes(model, images, n_classes))
 
         def generate(batch: Tensor, theirs: Tensor | None) -> Tensor:
             assert theirs is not None
             arguments = self._arguments(model, batch, theirs)
-            found = attack.generate(batch.cpu().numpy(), theirs.cpu().numpy(), **arguments)
-            return torch.from_numpy(np.asarray(found, np.float32)).clamp(0, 1)
+            adversarial = attack.generate(batch.cpu().numpy(), theirs.cpu().numpy(), **arguments)
+            return torch.from_numpy(np.asarray(adversarial, np.float32)).clamp(0, 1)
 
         with _numpy_seed(self._seed):
             return in_batches(
@@ -142,7 +139,7 @@ class ZOO(_OfART):
         confidence: κ, as in `CarliniWagner`.
         iterations: steps for each c, at least 1.
         searches: values of c that are tried, at least 1.
-        pixels: changed in each step, in 1 … 784; each costs two questions.
+        pixels: changed in each step, in 1 … 784, and no more than the image has; each costs two questions.
         learning_rate: of Adam for each pixel, more than 0.
         first_c: where the search for c begins, more than 0.
         difference: step of the finite differences, in pixel units, more than 0.
@@ -208,6 +205,11 @@ class Square(_OfART):
         """Return ART's attack on ART's view of a model."""
         from art.attacks.evasion import SquareAttack
 
+        shape = classifier.input_shape
+        if len(shape) != 3 or shape[1] != shape[2]:
+            raise ValueError(
+                f"images must be as wide as they are high, (N, C, H, H), got {shape} each: crop or pad them"
+            )
         return SquareAttack(
             classifier, norm=np.inf, max_iter=self.queries, eps=self.epsilon, nb_restarts=self.restarts, verbose=False
         )
@@ -277,13 +279,14 @@ class _InFloat32(nn.Module):
         return answers
 
 
-def _in_arts_eyes(model: nn.Module) -> Any:
+def _in_arts_eyes(model: nn.Module, images: Tensor, n_classes: int) -> Any:
     from art.estimators.classification import PyTorchClassifier  # takes seconds to import
 
     # ART moves the model to the device that it is told, so it is told where the model is.
     place = "gpu" if device_of(model).type == "cuda" else "cpu"
+    shape = tuple(images.shape[1:])
     return PyTorchClassifier(
-        _InFloat32(model), nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0.0, 1.0), device_type=place
+        _InFloat32(model), nn.CrossEntropyLoss(), shape, n_classes, clip_values=(0.0, 1.0), device_type=place
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_epsilon, check_images, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_labels, check_settings, in_batches
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed
 
@@ -58,7 +58,7 @@ class GradientAttack(Attack):
         Raises:
             ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing, too few or too many.
         """
-        check_images(images)
+        check_inputs(model, images, labels if self.needs_labels else None)
         labels = self._labels(images, labels, predicted)
         return in_batches(self.on(model).perturb, model, images, labels, label=repr(self))
 
@@ -166,7 +166,7 @@ class PGD(IFGSM):
         """Return the adversarial images, as `GradientAttack.perturb` does."""
         if not self.restarts or not len(images):
             return super().perturb(model, images, labels, predicted=predicted)
-        check_images(images)
+        check_inputs(model, images, labels if self.needs_labels else None)
         labels = self._labels(images, labels, predicted)
         if labels is None:
             labels = predict(model, images)

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_images, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, check_labels, check_settings, in_batches
 from magnet_helpers.inference import apply_model
-
-CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -22,14 +20,13 @@ class MinimalNormAttack(Attack):
     """What the attacks below have in common. An image whose answer could not be changed comes back as it was."""
 
     @abstractmethod
-    def on(self, model: nn.Module) -> advertorch.Attack:
-        """Return advertorch's attack on a model, with these settings."""
+    def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
+        """Return advertorch's attack on a model of so many classes, with these settings."""
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_images(images)
-        labels = check_labels(images, labels)
-        return in_batches(self.on(model).perturb, model, images, labels, label=repr(self))
+        n_classes = check_inputs(model, images, check_labels(images, labels))
+        return in_batches(self.on(model, n_classes).perturb, model, images, labels, label=repr(self))
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,9 @@ class CarliniWagner(_Search):
         first_c: where the search begins.
     """
 
-    def on(self, model: nn.Module) -> advertorch.Attack:
-        """Return advertorch's attack on a model, with these settings."""
-        return advertorch.CarliniWagnerL2Attack(model, CLASSES, **self._settings)
+    def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
+        """Return advertorch's attack on a model of so many classes, with these settings."""
+        return advertorch.CarliniWagnerL2Attack(model, n_classes, **self._settings)
 
 
 @dataclass(frozen=True)
@@ -102,9 +99,9 @@ class ElasticNet(_Search):
         super().__post_init__()
         check_settings(self, beta=0)
 
-    def on(self, model: nn.Module) -> advertorch.Attack:
-        """Return advertorch's attack on a model, with these settings."""
-        return advertorch.ElasticNetL1Attack(model, CLASSES, beta=self.beta, **self._settings)
+    def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
+        """Return advertorch's attack on a model of so many classes, with these settings."""
+        return advertorch.ElasticNetL1Attack(model, n_classes, beta=self.beta, **self._settings)
 
 
 @dataclass(frozen=True)
@@ -124,8 +121,8 @@ class DDN(MinimalNormAttack):
         if not self.gamma < 1:
             raise ValueError(f"gamma must be less than 1, got {self.gamma}")
 
-    def on(self, model: nn.Module) -> advertorch.Attack:
-        """Return advertorch's attack on a model, with these settings."""
+    def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
+        """Return advertorch's attack on a model of so many classes, with these settings."""
         return advertorch.DDNL2Attack(
             model, nb_iter=self.steps, gamma=self.gamma, quantize=False, clip_min=0, clip_max=1
         )
@@ -150,14 +147,13 @@ class JSMA(MinimalNormAttack):
         if not self.gamma <= 1:
             raise ValueError(f"gamma must be at most 1, got {self.gamma}")
 
-    def on(self, model: nn.Module) -> advertorch.Attack:
-        """Return advertorch's attack on a model, with these settings."""
-        return advertorch.JacobianSaliencyMapAttack(model, CLASSES, theta=self.theta, gamma=self.gamma)
+    def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
+        """Return advertorch's attack on a model of so many classes, with these settings."""
+        return advertorch.JacobianSaliencyMapAttack(model, n_classes, theta=self.theta, gamma=self.gamma)
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels = check_labels(images, labels)
-        check_images(images)
+        check_inputs(model, images, check_labels(images, labels))
         if not len(images):
             return images.clone()
         logits = apply_model(model, images).scatter(1, labels[:, None], -torch.inf)

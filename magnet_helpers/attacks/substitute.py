@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks.base import check_images
+from magnet_helpers.contracts import check_classes, n_classes_of
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
@@ -36,16 +37,17 @@ def train_substitute(
     (Jacobian-based augmentation, algorithm 1). The last round adds none.
 
     Args:
-        model: maps images (N, 1, 28, 28) to logits; only its answers are used.
-        images: the attacker's own, in [0, 1], at least 2; he needs no labels. Papernot et al. took 150.
+        model: maps images (N, 1, 28, 28) to logits (N, K); only its answers are used.
+        images: the attacker's own, (n, 1, 28, 28) in [0, 1], at least 2; he needs no labels. Papernot et al. took 150.
         rounds: at least 1.
         step: λ, the change of a pixel, in pixel units. The sign alternates from round to round, as in the paper.
         epochs: of each round's training, at least 1.
         seed: of initial weights and order.
-        build: makes the untrained substitute.
+        build: makes the untrained substitute, with at least as many classes as the model gives answers.
 
     Raises:
-        ValueError: if the images are fewer than 2 or outside [0, 1], or if there is no round.
+        ValueError: if the images are fewer than 2, outside [0, 1] or of another shape, if there is no round, or if the
+            substitute has too few classes.
     """
     check_images(images)
     if rounds < 1 or len(images) < 2:
@@ -55,6 +57,7 @@ def train_substitute(
         known = LabeledImages(images, predict(model, images))
         with initial_weights_from(derived_seed(seed, f"substitute {number}")):
             substitute = build()
+        check_classes(known.labels, n_classes_of(substitute, images))
         config = TrainingConfig(epochs=epochs, batch_size=min(64, len(images)), learning_rate=1e-3, seed=seed)
         label = f"substitute, round {number + 1} of {rounds}"
         fit(substitute, ClassificationLoss(), known, known, config, device=device, label=label)

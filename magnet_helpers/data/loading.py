@@ -1,21 +1,23 @@
-"""The choice between the datasets, and the split: MNIST, or scikit-learn's digits.
+"""The choice between the datasets: MNIST, scikit-learn's digits, or a folder of one's own.
 
-Getting hold of genuine MNIST files is left to `mnist_files`.
+Getting hold of genuine MNIST files is left to `mnist_files`, the split to `dataset`.
 """
 
-import hashlib
 import os
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate, pad
 
-from magnet_helpers.data.images import DATASET_TITLES, ImageData, LabeledImages, chosen
-from magnet_helpers.data.mnist_files import MNIST_SHA256, DataError, read_mnist
+from magnet_helpers.data.dataset import DATASET_TITLES, STANDARD_NAMES, ImageData, split
+from magnet_helpers.data.errors import DataError
+from magnet_helpers.data.images import LabeledImages, chosen
+from magnet_helpers.data.mnist_files import MNIST_SHA256, read_mnist
 
-_VALIDATION_IMAGES = {"mnist": 5_000, "digits": 180}
 _DIGITS_TEST_IMAGES = 360
 _DIGITS_RECIPE = "divide by 16, bicubic to 20x20, clamp, pad by 4"  # part of the fingerprint
 
@@ -38,21 +40,34 @@ def load_images(name: str = "auto", *, split_seed: int = 0, validation_images: i
     - "auto": MNIST if it is there or can be had, else digits. The latter is said in a warning,
       once per process; after that the process does not try to download again. If `MAGNET_DATA` is
       set there is no falling back: a folder that was asked for and is wrong is an error.
+    - the path of a folder of IDX files: a dataset of one's own, called like the folder; see `ImageData.from_folder`.
 
     `split_seed` alone decides which training images become validation images, and the order of
     both, so the first n training images are a random subset. The test images keep their order.
 
-    Raises `ValueError` for an unknown name or an impossible `validation_images`, and `DataError`
-    (a `ValueError`) if the images cannot be had.
+    Raises `DataError` (a `ValueError`) for an unknown name or if the images cannot be had, and `ValueError` for an
+    impossible `validation_images`.
     """
-    if name not in ("auto", *DATASET_TITLES):
-        raise ValueError(f'expected the name "auto", "mnist" or "digits", got {name!r}: use one.')
-    if name == "digits":
-        return _digits(split_seed, validation_images)
-    arrays = read_mnist() if name == "mnist" else _mnist_if_possible()
-    if arrays is None:
-        return _digits(split_seed, validation_images)
-    return _mnist(arrays, split_seed, validation_images)
+    if name not in STANDARD_NAMES:
+        if not name or not Path(name).expanduser().is_dir():
+            raise DataError(
+                f'expected the name "auto", "mnist" or "digits", or the path of a folder of IDX files, got {name!r}: '
+                "use one."
+            )
+        return ImageData.from_folder(name, split_seed=split_seed, validation_images=validation_images)
+    arrays = None
+    if name != "digits":
+        arrays = read_mnist() if name == "mnist" else _mnist_if_possible()
+    data = _digits(split_seed, validation_images) if arrays is None else _mnist(arrays, split_seed, validation_images)
+    return replace(data, source=data.name)
+
+
+def can_be_loaded_again(data: ImageData) -> bool:
+    """Whether `load_images(data.source)` returns the same images in the same split, as a worker process would."""
+    try:
+        return bool(data.source) and load_images(data.source).fingerprint == data.fingerprint
+    except ValueError:  # the folder has gone
+        return False
 
 
 def _mnist_if_possible() -> dict[str, NDArray[np.uint8]] | None:
@@ -80,7 +95,8 @@ def _mnist(arrays: dict[str, NDArray[np.uint8]], split_seed: int, validation_ima
         return LabeledImages(images.div_(255.0).unsqueeze(1), labels)
 
     contents = "".join(MNIST_SHA256[name] for name in sorted(MNIST_SHA256)).encode()
-    return _split("mnist", labeled("train"), labeled("t10k"), contents, split_seed, validation_images)
+    count = 5_000 if validation_images is None else validation_images
+    return split("mnist", "mnist", labeled("train"), labeled("t10k"), contents, split_seed, count)
 
 
 def _digits(split_seed: int, validation_images: int | None) -> ImageData:
@@ -103,38 +119,12 @@ def _digits(split_seed: int, validation_images: int | None) -> ImageData:
     # Of the original integers: interpolated values may differ in the last bit between machines.
     originals = [digits.images.astype(np.uint8), digits.target.astype(np.uint8), pool, test]
     contents = _DIGITS_RECIPE.encode() + b"".join(a.astype("<i8").tobytes() for a in originals)
-    return _split(
+    return split(
+        "digits",
         "digits",
         chosen(everything, torch.from_numpy(pool)),
         chosen(everything, torch.from_numpy(test)),
         contents,
         split_seed,
-        validation_images,
-    )
-
-
-def _split(
-    name: str,
-    pool: LabeledImages,
-    test: LabeledImages,
-    contents: bytes,
-    split_seed: int,
-    validation_images: int | None,
-) -> ImageData:
-    """Split `pool` into training and validation images; `contents` identify `pool` and `test`."""
-    count = _VALIDATION_IMAGES[name] if validation_images is None else validation_images
-    if not 1 <= count < len(pool):
-        raise ValueError(
-            f"expected validation_images from 1 to {len(pool) - 1}, got {count}: they are taken "
-            f"from the {len(pool)} training images of {DATASET_TITLES[name]}, and some must remain."
-        )
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(split_seed))
-    identity = hashlib.sha256(name.encode() + contents)
-    identity.update(count.to_bytes(8, "little") + order.numpy().astype("<i8").tobytes())
-    return ImageData(
-        name=name,
-        train=chosen(pool, order[count:]),
-        validation=chosen(pool, order[:count]),
-        test=test,
-        fingerprint=identity.hexdigest()[:12],
+        180 if validation_images is None else validation_images,
     )

@@ -1,4 +1,4 @@
-"""Getting MNIST files from a mirror into a folder, wholly or not at all.
+"""Getting MNIST files from a mirror into a folder, wholly or not at all, and never in the place of another file.
 
 Answers for mirrors, time-outs and disks that fail. Whether a file is the published one is left to the check that
 `mnist_files` passes in.
@@ -23,6 +23,9 @@ import requests
 from numpy.typing import NDArray
 from tqdm import TqdmWarning, tqdm
 
+from magnet_helpers.data.errors import DataError, WrongFileError
+from magnet_helpers.data.idx import GZIP_START
+
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -31,19 +34,10 @@ CONNECT_SECONDS = 3.0  # to reach a mirror
 READ_SECONDS = 4.0  # of silence, after which a mirror is given up
 DECISION_SECONDS = 8.0  # of waiting for a first byte, over all mirrors together
 PART_SECONDS = 24 * 3600.0  # age from which a half-written file belongs to no running download
-GZIP_START = b"\x1f\x8b"
 
 # Returns the contents of the file `path` for the name of an MNIST file; `source` is what its errors call the file.
 # Raises `WrongFileError` if they are not the published ones.
 Check = Callable[[Path, str, str], NDArray[np.uint8]]
-
-
-class DataError(ValueError):
-    """Images or labels cannot be had, or are not what they should be; the message says why."""
-
-
-class WrongFileError(DataError):
-    """A file was read, and its contents are not those of the published MNIST file."""
 
 
 def folder_error(folder: Path, error: OSError) -> DataError:
@@ -92,7 +86,7 @@ def download_files(names: list[str], folder: Path, check: Check) -> dict[str, ND
 
 def _remove_old_parts(folder: Path) -> None:
     """Remove what downloads have left that were killed; younger ones may still be at work in another process."""
-    for part in folder.glob(".*-ubyte-*.part"):
+    for part in folder.glob(f".*-ubyte-{'[0-9a-f]' * 32}.part"):  # named by `_fetch`, and by nobody else
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > PART_SECONDS:
                 part.unlink()
@@ -138,7 +132,9 @@ def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]
             array = check(part, name, url)
             with part.open("rb") as file:
                 compressed = file.read(2) == GZIP_START  # some servers decompress on the way
-            part.replace(folder / (f"{name}.gz" if compressed else name))
+            place = folder / (f"{name}.gz" if compressed else name)
+            if not place.exists():  # somebody may have put one there meanwhile
+                part.replace(place)
         finally:
             part.unlink(missing_ok=True)
     except requests.RequestException:

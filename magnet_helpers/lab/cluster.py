@@ -120,4 +120,4 @@ def _unpack(packed: tuple[bytes, str, str]) -> ImageData:
     text, name, fingerprint = packed
     tensors = load(zlib.decompress(text))
     splits = {split: LabeledImages(tensors[f"{split}.images"], tensors[f"{split}.labels"]) for split in SPLITS}
-    return ImageData(name=name, fingerprint=fingerprint, **splits)
+    return ImageData(name, splits["train"], splits["validation"], splits["test"], fingerprint)

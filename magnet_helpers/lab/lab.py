@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import FGSM, GradientAttack
-from magnet_helpers.data import ImageData, LabeledImages, load_images
+from magnet_helpers.data import ImageData, LabeledImages, can_be_loaded_again, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.detectors import Detector, DetectorSpec
 from magnet_helpers.device import choose_device
@@ -84,14 +84,15 @@ class Lab:
 
     @property
     def examples(self) -> LabeledImages:
-        """The first test image of each digit, from 0 to 9."""
-        first = torch.stack([(self.data.test.labels == digit).nonzero()[0, 0] for digit in range(10)])
+        """The first test image of each class that has one: of MNIST, of each digit from 0 to 9."""
+        labels = self.data.test.labels
+        first = torch.stack([(labels == number).nonzero()[0, 0] for number in labels.unique()])
         return LabeledImages(self.data.test.images[first], self.data.test.labels[first])
 
     @property
     def specs(self) -> TrainingSpecs:
         """How every network of the course is trained with this budget and seed."""
-        return TrainingSpecs(self.budget, self.seed)
+        return TrainingSpecs(self.budget, self.seed, self.data.n_classes)
 
     def result(self, task: Task) -> Artifact:
         """Return the outcome of a task with its provenance; load it, or make and keep it, and all that it needs."""
@@ -120,8 +121,7 @@ class Lab:
         if self.device.type == "cuda":
             return Streams(self.data, self.store, self.device)
         processes = min(self.budget.processes or usable_cores(), tasks)
-        is_standard = load_images(self.data.name).fingerprint == self.data.fingerprint
-        if self.device.type != "cpu" or not is_standard or processes < 2:
+        if self.device.type != "cpu" or processes < 2 or not can_be_loaded_again(self.data):
             return None
         return Processes(processes, self.data, self.store)
 

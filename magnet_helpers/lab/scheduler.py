@@ -157,12 +157,12 @@ class Processes(Crew):
 
     Args:
         size: how many processes.
-        data: which `load_images` returns for its name.
+        data: which can be loaded again (`data.can_be_loaded_again`): each process does so.
         store: where they find what is needed, and leave what they make.
     """
 
     def __init__(self, size: int, data: ImageData, store: Store) -> None:
-        self.size, self.dataset, self.store = size, data.name, store
+        self.size, self.dataset, self.store = size, data.source, store
         self.executor = ProcessPoolExecutor(size, get_context("spawn"), _start_worker, (os.getpid(),))
 
     def submit(self, task: Task) -> "Future[None]":

@@ -5,7 +5,7 @@ A spec is a task: data, and one call that carries it out.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import torch
@@ -141,10 +141,12 @@ class TrainingSpecs:
     Args:
         budget: images and epochs.
         seed: fixes initial weights, order and noise of every training.
+        n_classes: of the images, so of the classifier's answers.
     """
 
     budget: Budget
     seed: int
+    n_classes: int = 10
 
     def _autoencoder(
         self,
@@ -187,10 +189,8 @@ class TrainingSpecs:
             seed=self.seed,
             cpu_threads=1,
         )
-        loss = ClassificationLoss()
-        return TrainingSpec(
-            "classifier", ConvClassifier, loss, budget.classifier_images, budget.validation_images, config
-        )
+        build, loss = partial(ConvClassifier, self.n_classes), ClassificationLoss()
+        return TrainingSpec("classifier", build, loss, budget.classifier_images, budget.validation_images, config)
 
     def stages(self, defense: Defense) -> tuple[TrainingSpec, ...]:
         """Return how the stages of a stack are pretrained, first to last.

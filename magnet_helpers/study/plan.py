@@ -19,7 +19,9 @@ CLASSIFIER_EPOCHS = (5, 10, 30)
 PARTS = ("grid", "variants", "labels", "classifier", "pgd", "cross")
 
 
-def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int) -> list[Report]:
+def reports_of_seed(
+    budget: Budget, seed: int, parts: Iterable[str], images: int, n_classes: int = 10
+) -> list[Report]:
     """Return the reports of one seed of the paper's protocol.
 
     Args:
@@ -29,8 +31,9 @@ def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int
             FGSM on the true labels; `"classifier"`: Table 4 with classifiers trained for `CLASSIFIER_EPOCHS`; `"pgd"`:
             Table 4 under `STRONG_ATTACK`; `"cross"` belongs to several seeds, see `crossed_reports`.
         images: number of test images.
+        n_classes: of the images.
     """
-    specs = TrainingSpecs(budget, seed)
+    specs = TrainingSpecs(budget, seed, n_classes)
     classifier = specs.classifier()
     reports: list[Report] = []
     for part in parts:
@@ -43,7 +46,7 @@ def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int
                 reports += [replace(report, attack=TRUE_LABELS_ATTACK) for report in by_fgsm]
             case "classifier":
                 for epochs in CLASSIFIER_EPOCHS:
-                    other = TrainingSpecs(replace(budget, classifier_epochs=epochs), seed).classifier()
+                    other = TrainingSpecs(replace(budget, classifier_epochs=epochs), seed, n_classes).classifier()
                     reports += [_report(defense, other, specs, images) for defense in TABLE_4]
             case "pgd":
                 few = min(images, STRONG_ATTACK_IMAGES)
@@ -52,10 +55,11 @@ def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int
     return list(dict.fromkeys(reports))
 
 
-def crossed_reports(budget: Budget, seeds: Sequence[int], images: int) -> list[Report]:
+def crossed_reports(budget: Budget, seeds: Sequence[int], images: int, n_classes: int = 10) -> list[Report]:
     """Return Table 4 with the reformers of each seed before the classifiers of every other."""
+    specs = {seed: TrainingSpecs(budget, seed, n_classes) for seed in seeds}
     return [
-        _report(defense, TrainingSpecs(budget, one).classifier(), TrainingSpecs(budget, other), images)
+        _report(defense, specs[one].classifier(), specs[other], images)
         for one in seeds
         for other in seeds
         for defense in TABLE_4
@@ -69,11 +73,13 @@ def _report(defense: Defense, classifier: TrainingSpec, specs: TrainingSpecs, im
     return Report(defense, classifier, reformer, PAPER_ATTACK, images, specs.seed, measured)
 
 
-def protocol(budget: Budget, seeds: Sequence[int], parts: Sequence[str], images: int) -> list[list[Report]]:
+def protocol(
+    budget: Budget, seeds: Sequence[int], parts: Sequence[str], images: int, n_classes: int = 10
+) -> list[list[Report]]:
     """Return the steps of the paper's protocol: the reports of each seed, then those of crossed seeds.
 
     Args:
-        budget, parts, images: as in `reports_of_seed`.
+        budget, parts, images, n_classes: as in `reports_of_seed`.
         seeds: of classifier and reformers.
 
     Raises:
@@ -83,19 +89,20 @@ def protocol(budget: Budget, seeds: Sequence[int], parts: Sequence[str], images:
         raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     if "cross" in parts and len(seeds) < 2:
         raise ValueError("to cross classifiers and reformers takes at least two seeds")
-    steps = [reports_of_seed(budget, seed, parts, images) for seed in seeds]
-    return [*steps, crossed_reports(budget, seeds, images)] if "cross" in parts else steps
+    steps = [reports_of_seed(budget, seed, parts, images, n_classes) for seed in seeds]
+    return [*steps, crossed_reports(budget, seeds, images, n_classes)] if "cross" in parts else steps
 
 
-def attack_study(budget: Budget, seed: int, images: int | None = None) -> list[Trial]:
+def attack_study(budget: Budget, seed: int, images: int | None = None, n_classes: int = 10) -> list[Trial]:
     """Return every trial of lesson 09: all defences under all threats, MagNet's parts under confident images.
 
     Args:
         budget: steps and images.
         seed: of the classifier and every autoencoder.
         images: number of test images; the budget's by default.
+        n_classes: of the images.
     """
-    specs, count = TrainingSpecs(budget, seed), images or budget.trial_images
+    specs, count = TrainingSpecs(budget, seed, n_classes), images or budget.trial_images
     confident = [*confident_threats(budget, CarliniWagner), *confident_threats(budget, ElasticNet)]
     return [
         *all_trials(UNDER_ATTACK, all_threats(budget), count, specs),

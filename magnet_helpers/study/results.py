@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from magnet_helpers.attacks import Knowledge, Threat
-from magnet_helpers.data import DATASET_TITLES
+from magnet_helpers.data import title_of
 from magnet_helpers.intervals import Accuracy, Estimate, difference, estimate
 from magnet_helpers.lab.budget import Budget, get_budget
 from magnet_helpers.study.results_file import kept_results, read_rows, unpack_bits, unpack_sizes
@@ -130,7 +130,7 @@ class Results:
         budget = f"{first.budget} budget" + ("" if get_budget(first.budget).is_papers else " (not the paper's)")
         seeds = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
         images = " or ".join(f"{n:,}" for n in sizes)
-        return f"{DATASET_TITLES.get(first.dataset, first.dataset)} · {budget} · {seeds} · n = {images}"
+        return f"{title_of(first.dataset)} · {budget} · {seeds} · n = {images}"
 
     def under(self, threat: Threat) -> "Results":
         """Return the rows of one attack, whatever the attackers know, so that `note` names their images alone."""

@@ -25,8 +25,8 @@ from mnist_server import (
     write_folder,
 )
 
-from magnet_helpers.data import mnist_download, mnist_files
-from magnet_helpers.data.mnist_files import DataError, read_mnist
+from magnet_helpers.data import DataError, WrongFileError, mnist_download, mnist_files
+from magnet_helpers.data.mnist_files import read_mnist
 
 LABELS, IMAGES = "train-labels-idx1-ubyte", "train-images-idx3-ubyte"
 
@@ -152,16 +152,40 @@ def test_a_mirror_with_another_file(monkeypatch, folder, small):
     assert entries(folder) == []
 
 
-def test_a_wrong_file_is_replaced(monkeypatch, folder, small):
+@pytest.mark.parametrize("name", [f"{LABELS}.gz", LABELS])
+def test_a_wrong_file_stays_until_its_owner_moves_it(monkeypatch, folder, small, name):
     files = compressed(small)
-    write_folder(folder, files | {f"{LABELS}.gz": files[f"{LABELS}.gz"][:-9]})
+    damaged = files[f"{LABELS}.gz"][:-9]
+    write_folder(folder, {other: files[other] for other in files if other != f"{LABELS}.gz"} | {name: damaged})
     with mirror(files) as server:
         use_mirrors(monkeypatch, server)
-        with pytest.warns(UserWarning, match=f"{LABELS}.*truncated.*removed"):
-            arrays = read_mnist()
+        with pytest.raises(WrongFileError, match=f"{name}: .*truncated.*left where it is.*move or delete it yourself"):
+            read_mnist()
+        assert server.asked == []
+        assert (folder / name).read_bytes() == damaged
+        (folder / name).rename(folder / "mine")
+        arrays = read_mnist()
         assert set(server.asked) == {f"{LABELS}.gz"}
     assert idx_bytes(arrays[LABELS]) == small[LABELS]
-    assert (folder / f"{LABELS}.gz").read_bytes() == files[f"{LABELS}.gz"]
+    assert (folder / "mine").read_bytes() == damaged
+
+
+def test_a_file_that_somebody_put_there_meanwhile_stays(monkeypatch, folder, small):
+    """Between the look for a file and the end of its download."""
+    check = mnist_files._read_checked
+
+    def slowly(path, name, source):
+        array = check(path, name, source)
+        if path.suffix == ".part":
+            (folder / f"{name}.gz").write_bytes(b"mine")
+        return array
+
+    monkeypatch.setattr(mnist_files, "_read_checked", slowly)
+    with mirror(compressed(small)) as server:
+        use_mirrors(monkeypatch, server)
+        assert idx_bytes(read_mnist()[LABELS]) == small[LABELS]
+    assert {path.read_bytes() for path in folder.iterdir()} == {b"mine"}
+    assert entries(folder) == sorted(compressed(small))
 
 
 def test_two_processes_download_at_once(monkeypatch, folder, small):
@@ -254,17 +278,19 @@ def test_an_interrupted_download_leaves_nothing_behind(monkeypatch, folder, smal
 def test_what_killed_downloads_have_left_is_removed_after_a_day(folder, monkeypatch, small):
     folder.mkdir(parents=True)
     day = 24 * 3600
-    ages = {f".{LABELS}-old.part": 1.01 * day, f".{LABELS}-young.part": 0.99 * day, "notes.part": 9 * day}
+    old, young = (f".{LABELS}-{digit * 32}.part" for digit in "ab")
+    others = ["notes.part", f".{LABELS}-mine.part"]
+    ages = {old: 1.01 * day, young: 0.99 * day, **dict.fromkeys(others, 9 * day)}
     for name, age in ages.items():
         (folder / name).write_bytes(b"half")
         os.utime(folder / name, (time.time() - age, time.time() - age))
     with mirror(compressed(small)) as server:
         use_mirrors(monkeypatch, server)
         read_mnist()
-    assert entries(folder) == sorted([*compressed(small), f".{LABELS}-young.part", "notes.part"])
-    os.utime(folder / f".{LABELS}-young.part", (0, 0))
+    assert entries(folder) == sorted([*compressed(small), young, *others])
+    os.utime(folder / young, (0, 0))
     read_mnist()
-    assert f".{LABELS}-young.part" in entries(folder), "nothing is removed where nothing is downloaded"
+    assert young in entries(folder), "nothing is removed where nothing is downloaded"
 
 
 def test_a_killed_download_leaves_a_part_that_is_no_file(folder, monkeypatch, small):

@@ -247,7 +247,7 @@ def run_course(
 ) -> None:
     """Run the lessons of a checkout, write `build/` in the workspace, and print the comparison table."""
     wanted = dataset or os.environ.get("MAGNET_DATASET") or "auto"
-    found = load_images(wanted).name  # decided, and downloaded, once and before any lesson
+    found = load_images(wanted).source  # decided, and downloaded, once and before any lesson
     course = Course(checkout, get_budget(budget).name, found, get_seed() if seed is None else seed)
     build = workspace() / "build"
     notebooks = course.run(build / "notebooks")
