@@ -114,7 +114,7 @@ if TYPE_CHECKING:
         plot_scores,
         plot_rocs,
     )
-    from magnet_helpers.panels.panels import (
+    from magnet_helpers.panels import (
         Exploration,
         Panel,
         attack_panel,
@@ -287,7 +287,7 @@ __all__ = [
 
 _LATER = (
     "plotting",
-    "panels.panels",
+    "panels",
     *(f"study.{part}" for part in ("tables", "attack_results", "attack_tables", "ledger", "summary")),
 )
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
+from magnet_helpers import plotting
 from magnet_helpers.detectors import _area, roc
-from magnet_helpers.plotting import figures as plotting
 
 GENERATOR = torch.Generator().manual_seed(0)
 CLEAN = torch.randn(300, generator=GENERATOR)

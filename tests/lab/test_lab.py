@@ -6,6 +6,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
+from magnet_helpers import plotting
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.data import ImageData, load_images
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
@@ -18,7 +19,6 @@ from magnet_helpers.lab.budget import PAPER, SMOKE
 from magnet_helpers.lab.lab import Lab, get_seed
 from magnet_helpers.lab.lessons import start_lesson
 from magnet_helpers.lab.store import Store
-from magnet_helpers.plotting import figures as plotting
 from magnet_helpers.study import tables
 from magnet_helpers.study.tables import comparison_frame, comparison_record, write_comparison
 from magnet_helpers.training import Epoch, History

@@ -18,9 +18,7 @@ from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import Store
 from magnet_helpers.losses import add_noise
-from magnet_helpers.panels.panels import (
-    COLORS,
-    WIDGET_VIEW,
+from magnet_helpers.panels import (
     Caption,
     Exploration,
     ImageRow,
@@ -32,6 +30,8 @@ from magnet_helpers.panels.panels import (
     explore_noise,
     noise_panel,
 )
+from magnet_helpers.panels.painting import COLORS
+from magnet_helpers.panels.panel import WIDGET_VIEW
 from magnet_helpers.seeds import new_generator
 from magnet_helpers.study.grid import DETECTORS
 from tools.site.notebooks import Kernel, execute
@@ -55,11 +55,11 @@ def five(lab):
 
 
 def answers(row: ImageRow) -> list[int]:
-    return [int(verdict.text.removeprefix("→ ")) for verdict in row.verdicts]
+    return [int(caption.text.removeprefix("→ ")) for caption in row.captions]
 
 
 def kinds(row: ImageRow) -> list[str]:
-    return [verdict.kind for verdict in row.verdicts]
+    return [caption.kind for caption in row.captions]
 
 
 def judged(given: torch.Tensor) -> list[str]:
@@ -128,11 +128,11 @@ def test_scores_thresholds_and_refusals_are_those_computed_apart(lab, five, spec
         scores = apply_model(detector, images)
         above = (scores > threshold.value).tolist()
         assert kinds(shown.rows[name]) == ["rejected" if each else "passed" for each in above]
-        said = [float(verdict.text.split("\n")[0]) for verdict in shown.rows[name].verdicts]
+        said = [float(caption.text.split("\n")[0]) for caption in shown.rows[name].captions]
         assert said == pytest.approx(scores.tolist(), rel=0.01)
         assert shown.rows[name].remark == f"score, rejected\nabove {threshold.value:.3g}"
     given = predict(lab.classifier(), apply_model(lab.reformer(MAGNETS_OWN[0]), attacked))
-    rejected = [verdict.kind == "rejected" for verdict in shown.rows["attacked"].verdicts]
+    rejected = [caption.kind == "rejected" for caption in shown.rows["attacked"].captions]
     expected = ["refused" if no else kind for no, kind in zip(rejected, judged(given), strict=True)]
     assert kinds(shown.rows["reformed"]) == expected
     assert f"rejects {threshold.rejected} of {threshold.total:,} clean" in shown.title
@@ -166,8 +166,8 @@ def test_wrong_values_are_named(lab, call, message):
 # ---- the picture
 
 
-def shown(images: torch.Tensor, *verdicts: Caption) -> Exploration:
-    return Exploration("some_name", "two\nlines", {"row": ImageRow(images, verdicts)}, "a note")
+def shown(images: torch.Tensor, *captions: Caption) -> Exploration:
+    return Exploration("some_name", "two\nlines", {"row": ImageRow(images, captions)}, "a note")
 
 
 def test_the_picture_holds_the_images_pixel_for_pixel():
@@ -255,7 +255,7 @@ def test_what_the_menus_offer_is_computed_before_anybody_chooses():
 def test_an_executed_notebook_keeps_the_picture_and_no_view_of_a_widget_that_is_gone(tmp_path):
     source = """
 import ipywidgets, torch
-from magnet_helpers.panels.panels import Exploration, Panel, ImageRow, Caption
+from magnet_helpers.panels import Caption, Exploration, ImageRow, Panel
 image = torch.zeros(1, 1, 28, 28)
 slider = ipywidgets.FloatSlider(value=0.5)
 explore = lambda x: Exploration("some_name", str(x), {"row": ImageRow(image, (Caption(str(x), "passed"),))}, "a note")

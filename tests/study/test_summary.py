@@ -5,9 +5,9 @@ from matplotlib import pyplot as plt
 from test_ledger import DENSE, N, norm_rows, row, rows
 
 import magnet_helpers
+from magnet_helpers import plotting
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
 from magnet_helpers.intervals import estimate
-from magnet_helpers.plotting import figures as plotting
 from magnet_helpers.study.grid import TABLE_3
 from magnet_helpers.study.ledger import FGSM_SETTINGS, PGD_SETTINGS, Results, ledger_entries
 from magnet_helpers.study.result_files import write_rows
