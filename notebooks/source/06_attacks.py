@@ -172,7 +172,8 @@ show_figure(
 # 3. Choose "no reformer". **Expect** the two attackers to be the same.
 
 # %%
-from magnet_helpers import NO_REFORMER, attack_panel
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.panels import attack_panel
 
 attack_panel(lab, [NO_REFORMER, VANILLA, denoising(0.4)])
 
@@ -270,7 +271,7 @@ assert Accuracy(0, 10).interval[0] == 0
 # </details>
 
 # %%
-from magnet_helpers import check_targeted_step
+from magnet_helpers.checks import check_targeted_step
 
 
 def my_targeted_step(network, images, targets, epsilon):

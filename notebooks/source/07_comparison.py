@@ -22,7 +22,7 @@ lab = start_lesson("07_comparison")
 # First everything that is not there yet, on all cores at once: after lessons 00 to 06 that is the stacks with noise 0.2 and 0.5.
 
 # %%
-from magnet_helpers import GRID
+from magnet_helpers.study.grid import GRID
 
 lab.prepare(GRID)
 
@@ -55,12 +55,15 @@ assert report.accuracy("grey_box").correct == int((predict(defended, lab.attacke
 # rows near 10 %: autoencoders that collapsed, or are at chance. **Expect** none here.
 
 # %%
-from magnet_helpers import TABLE_2, show_table
+from magnet_helpers.study.grid import TABLE_2
+from magnet_helpers.study.tables import show_table
 
 show_table(lab, TABLE_2)
 
 # %%
-from magnet_helpers import NOISE_LEVELS, paper_number, plot_accuracy_curves, show_figure, stacked
+from magnet_helpers import plot_accuracy_curves, show_figure, stacked
+from magnet_helpers.study.grid import NOISE_LEVELS
+from magnet_helpers.study.published import paper_number
 
 ours, paper = {}, {}
 for size in (1, 2, 3):
@@ -87,7 +90,8 @@ show_figure(
 # (The undefended network has no reformer to know, so its two boxes are one; its number stands under "white box".)
 
 # %%
-from magnet_helpers import NO_REFORMER, TABLE_3
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.study.grid import TABLE_3
 
 show_table(lab, [NO_REFORMER, *TABLE_3])
 
@@ -115,7 +119,7 @@ show_figure(
 # the contractive one lies between vanilla and denoising.
 
 # %%
-from magnet_helpers import TABLE_4
+from magnet_helpers.study.grid import TABLE_4
 
 show_table(lab, TABLE_4)
 
@@ -208,7 +212,7 @@ show_figure(
 # **Expect** the seeds to agree on clean images. **Ask**, under attack: do they agree to within the interval of one run?
 
 # %%
-from magnet_helpers import load_results
+from magnet_helpers.study.summary import load_results
 
 results = load_results("fast")
 print(results.note)
@@ -291,7 +295,7 @@ assert helper.half_width >= alone * (1 - 1e-9)
 # matter most; in the white box both networks make them, so there the two should be more alike. The table gives the standard deviation between seeds, in points.
 
 # %%
-from magnet_helpers import crossed_frame
+from magnet_helpers.study.summary import crossed_frame
 
 crossed_frame(results).style.set_caption(results.note)
 
@@ -311,7 +315,7 @@ crossed_frame(results).style.set_caption(results.note)
 # **Expect** higher numbers than in your run. **Ask**: what stands where the paper has its 8 rows near 10 %?
 
 # %%
-from magnet_helpers import results_frame
+from magnet_helpers.study.summary import results_frame
 
 full = load_results("paper")
 full_note = full.under(FGSM_SETTINGS).note
@@ -414,7 +418,8 @@ for name, table in {"Table 2": TABLE_2, "Table 3": TABLE_3, "Table 4": TABLE_4}.
 # **Before you look:** which claims do you expect to fall?
 
 # %%
-from magnet_helpers import ledger_entries, plot_differences
+from magnet_helpers import plot_differences
+from magnet_helpers.study.ledger import ledger_entries
 
 entries = [entry for entry in ledger_entries(full) if entry.gain]
 figure = plot_differences(
@@ -431,7 +436,7 @@ show_figure(
 )
 
 # %%
-from magnet_helpers import ledger_frame
+from magnet_helpers.study.summary import ledger_frame
 
 ledger = ledger_frame(full)  # 18 of its lines have a difference of the paper's beside ours
 ledger.insert(list(ledger).index("why"), "verdict, fast budget", ledger_frame(results)["verdict"])
@@ -504,7 +509,7 @@ for level in (0.1, 0.2, 0.4):
 # 0.4 is then a standard deviation of 0.632, and Table 2 showed too much noise to cost the white box.
 
 # %%
-from magnet_helpers import variant_frame
+from magnet_helpers.study.summary import variant_frame
 
 variants = variant_frame(full)
 of_labels, of_penalties = (variants.index.str.endswith(end) for end in ("true labels", "penalty"))
@@ -533,7 +538,7 @@ variants[of_labels].style.set_caption(
 # **Expect**, if a small norm of the encoder is what protects, one curve: accuracy rises as the norm falls, whichever penalty lowers it.
 
 # %%
-from magnet_helpers import OTHER_PENALTIES
+from magnet_helpers.study.grid import OTHER_PENALTIES
 
 figure, panels = new_figure(1, 2, (9, 3.6), f"{full_note} · a line for each seed and penalty", sharey=True)
 families = {"the paper's text": TABLE_3, **OTHER_PENALTIES}
@@ -553,7 +558,7 @@ show_figure(
 )
 
 # %%
-from magnet_helpers import penalty_frame
+from magnet_helpers.study.summary import penalty_frame
 
 penalty_frame(full).style.set_caption(full_note)
 
@@ -623,7 +628,7 @@ print(f"a longer training minus two more autoencoders: {difference(three, one_lo
 # All 23 rows of your run go into a file, as counts, with budget, seed, device and versions.
 
 # %%
-from magnet_helpers import write_comparison
+from magnet_helpers.study.tables import write_comparison
 
 path = write_comparison(lab, GRID)
 print("/".join(path.parts[-3:]))
@@ -726,7 +731,7 @@ assert difference(three, one_longer).interval[0] > 0
 # </details>
 
 # %%
-from magnet_helpers import check_ledger_rule
+from magnet_helpers.checks import check_ledger_rule
 
 
 def my_ledger_rule(low, high, threshold):

@@ -27,7 +27,9 @@ lab = start_lesson("09_breaking_magnet")
 # They take a few minutes on two cores, so they run first, all at once, together with the searches of the section "The dip". We look at them one by one.
 
 # %%
-from magnet_helpers import UNDER_ATTACK, all_threats, run_attacks, attack_study
+from magnet_helpers.study.attack_results import run_attacks, attack_study
+from magnet_helpers.study.grid import UNDER_ATTACK
+from magnet_helpers.study.threats import all_threats
 
 everything = all_threats(lab.budget)
 for threat in everything:
@@ -44,7 +46,7 @@ print(results.note)
 # **Expect** the columns of lesson 07 again, from fewer images, so with wide intervals. MagNet's detectors see every FGSM image (lesson 08), so it stands at 100 %.
 
 # %%
-from magnet_helpers import threat_frame
+from magnet_helpers.study.attack_tables import threat_frame
 
 columns = [threat.name for threat in everything]
 threat_frame(results, names, columns[:2]).style.set_caption(f"not fooled, % with 95 % interval · {results.note}")
@@ -146,7 +148,7 @@ threat_frame(results, names, columns[2:6]).style.set_caption(f"not fooled, % wit
 # length to a third after each quarter of the way. It keeps the first image that passes. By hand, the first step:
 
 # %%
-from magnet_helpers import MAGNET
+from magnet_helpers.study.grid import MAGNET
 from magnet_helpers.attacks import DetectorAwarePGD
 
 magnet = lab.magnet(MAGNET)
@@ -191,7 +193,7 @@ for name in both:
 # %%
 from magnet_helpers.study.threats import ADAPTIVE_SMALLEST, WITHIN_EPSILON
 
-from magnet_helpers import load_attack_results
+from magnet_helpers.study.attack_results import load_attack_results
 
 kept = load_attack_results("paper")  # the same study, with the paper's budget; more of it below
 fgsm = ["FGSM, grey box", "FGSM, white box"]
@@ -339,7 +341,8 @@ show_figure(
 # detectors by reconstruction, "MagNet, complete" those by divergence as well. Where its curve cannot be seen, it lies on that of "reformer and detectors".
 
 # %%
-from magnet_helpers import MAGNETS_PARTS, confident_threats
+from magnet_helpers.study.grid import MAGNETS_PARTS
+from magnet_helpers.study.threats import confident_threats
 from magnet_helpers.attacks import CarliniWagner, ElasticNet
 
 searching = {"C&W": confident_threats(lab.budget, CarliniWagner), "EAD": confident_threats(lab.budget, ElasticNet)}
@@ -578,7 +581,7 @@ if lab.budget.name != "smoke":
 # </details>
 
 # %%
-from magnet_helpers import check_straight_through
+from magnet_helpers.checks import check_straight_through
 
 
 def my_straight_through(function, images):  # function: images to images, perhaps without a gradient

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
-from magnet_helpers import NO_REFORMER, VANILLA, Lab, contractive, denoising, evaluate_defense, stacked
+from magnet_helpers import NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.data import load_images
 from magnet_helpers.device import Precision
+from magnet_helpers.evaluation import evaluate_defense
 from magnet_helpers.files import write_json
 from magnet_helpers.lab.budget import get_budget
-from magnet_helpers.lab.lab import PAPER_ATTACK
+from magnet_helpers.lab.lab import PAPER_ATTACK, Lab
 from magnet_helpers.lab.parallel import for_each, usable_cores
 from magnet_helpers.lab.trainings import TrainingSpec, with_parents
 from magnet_helpers.study.published import SETTINGS
