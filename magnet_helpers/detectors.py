@@ -17,7 +17,7 @@ from torch.nn.functional import log_softmax
 from magnet_helpers.defenses import Defense
 from magnet_helpers.intervals import Accuracy
 
-RESAMPLES = 1_000  # of the interval of a curve's area
+_RESAMPLES = 1_000  # of the interval of a curve's area
 
 
 class Detector(nn.Module):
@@ -230,7 +230,7 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
     false, true, _ = roc_curve(kinds, scores)
     area = float(roc_auc_score(kinds, scores))
     drawn = bootstrap(
-        samples, _area, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed), vectorized=True
+        samples, _area, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(seed), vectorized=True
     )
     low, high = drawn.confidence_interval
     return ROC(false, true, area, (float(low), float(high)))

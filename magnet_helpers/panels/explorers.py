@@ -21,9 +21,9 @@ from magnet_helpers.study.grid import DETECTORS
 
 # What the attacker of a panel may know, and how it is called there.
 Knowledge = Literal["grey box", "white box"]
-GREY_BOX: Knowledge = "grey box"
-WHITE_BOX: Knowledge = "white box"
-KNOWLEDGE: dict[Knowledge, str] = {GREY_BOX: "grey box", WHITE_BOX: "white box"}
+_GREY_BOX: Knowledge = "grey box"
+_WHITE_BOX: Knowledge = "white box"
+KNOWLEDGE: dict[Knowledge, str] = {_GREY_BOX: "grey box", _WHITE_BOX: "white box"}
 
 DENOISING = denoising(0.4)
 _Judgment = Literal["rejected", "passed"]
@@ -108,7 +108,7 @@ class AttackExplorer(_FGSMExplorer):
             allowed = " or ".join(f'"{title}"' for title in KNOWLEDGE.values())
             raise ValueError(f"knowledge must be {allowed}, got {knowledge!r}")
         network = self.reformer(reformer)
-        attacked = self.attacked(epsilon, reformer if knowledge == WHITE_BOX else NO_REFORMER)
+        attacked = self.attacked(epsilon, reformer if knowledge == _WHITE_BOX else NO_REFORMER)
         images = {"clean": self.images, "attacked": attacked, "reformed": apply_model(network, attacked)}
         title = f"FGSM, ε = {epsilon:.2f}, {KNOWLEDGE[knowledge]}\nreformer: {reformer.label}"
         rows = {name: self.answered(shown) for name, shown in images.items()}
@@ -177,7 +177,7 @@ def explore_noise(lab: Lab, noise_std: float = 0.6, reformer: Defense = DENOISIN
 
 
 def explore_attack(
-    lab: Lab, epsilon: float = 0.3, knowledge: Knowledge = GREY_BOX, reformer: Defense = DENOISING
+    lab: Lab, epsilon: float = 0.3, knowledge: Knowledge = _GREY_BOX, reformer: Defense = DENOISING
 ) -> Exploration:
     """Return digits: clean, after FGSM, and then reformed, with the classifier's answers.
 

@@ -14,7 +14,6 @@ from magnet_helpers.lab.lab import Lab
 from magnet_helpers.panels.exploration import Exploration
 from magnet_helpers.panels.explorers import (
     DENOISING,
-    GREY_BOX,
     KNOWLEDGE,
     AttackExplorer,
     DetectorExplorer,
@@ -22,7 +21,7 @@ from magnet_helpers.panels.explorers import (
 )
 from magnet_helpers.study.grid import DETECTORS, NOISE_LEVELS
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _DENOISERS = (VANILLA, *(denoising(noise_std) for noise_std in NOISE_LEVELS[:4]))
 _RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 
@@ -82,7 +81,7 @@ class Panel:
         data, metadata = self.shown._repr_mimebundle_()
         # Written out: how a widget shows itself differs between ipywidgets 7 and 8.
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        return {**data, "text/plain": repr(self), WIDGET_VIEW: view}, metadata
+        return {**data, "text/plain": repr(self), _WIDGET_VIEW: view}, metadata
 
 
 _WIDE = {"description_width": "initial"}
@@ -115,7 +114,9 @@ def attack_panel(lab: Lab, reformers: Sequence[Defense] = (NO_REFORMER, VANILLA,
     """Return `explore_attack` with a slider for ε and menus of the attacker's knowledge and of reformers."""
     controls = {
         "epsilon": _slider("FGSM ε", 0.5, 0.02, 0.3),
-        "knowledge": _menu("attacker", {title: knowledge for knowledge, title in KNOWLEDGE.items()}, GREY_BOX),
+        "knowledge": _menu(
+            "attacker", {title: knowledge for knowledge, title in KNOWLEDGE.items()}, next(iter(KNOWLEDGE))
+        ),
         "reformer": _reformer_menu(reformers),
     }
     return Panel(AttackExplorer(lab), controls)

@@ -179,7 +179,7 @@ attack_panel(lab, [NO_REFORMER, VANILLA, denoising(0.4)])
 
 # %% [markdown]
 # The white-box image is made for reformer and classifier together. Shown to the classifier alone, it may fool it *less* than the grey-box
-# image does. So an image is adversarial for one system, not by itself. Without a panel:
+# image does. So an image is adversarial for one system, not by itself. Without a panel (also from `magnet_helpers.panels`):
 # `explore_attack(lab, epsilon=0.3, knowledge="white box", reformer=VANILLA)`.
 
 # %% [markdown]

@@ -232,7 +232,7 @@ from magnet_helpers.panels import detector_panel
 detector_panel(lab, detectors=DETECTORS[1:3], reformers=[NO_REFORMER, MAGNETS_OWN[0]])
 
 # %% [markdown]
-# Without a panel: `explore_detector(lab, epsilon=0.03, false_positive_rate=0.01, detector=DETECTORS[1])`.
+# Without a panel (also from `magnet_helpers.panels`): `explore_detector(lab, epsilon=0.03, false_positive_rate=0.01, detector=DETECTORS[1])`.
 
 # %% [markdown]
 # ## The strangest images

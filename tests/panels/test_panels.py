@@ -31,7 +31,7 @@ from magnet_helpers.panels import (
     noise_panel,
 )
 from magnet_helpers.panels.painting import COLORS
-from magnet_helpers.panels.panel import WIDGET_VIEW
+from magnet_helpers.panels.panel import _WIDGET_VIEW
 from magnet_helpers.seeds import new_generator
 from magnet_helpers.study.grid import DETECTORS
 from tools.site.notebooks import Kernel, execute
@@ -230,7 +230,7 @@ def test_a_panel_shows_what_the_plain_call_shows_at_every_setting(lab, make, exp
 def test_the_panels_output_holds_the_widget_and_the_picture(lab):
     panel = noise_panel(lab, [DAE])
     data, metadata = panel._repr_mimebundle_()
-    assert data[WIDGET_VIEW]["model_id"] == panel.widget.model_id
+    assert data[_WIDGET_VIEW]["model_id"] == panel.widget.model_id
     assert data["image/png"] == explore_noise(lab, 0.6, DAE).png()
     assert metadata["image/png"]["alt"] == panel.shown.alt
     assert data["text/plain"] == "Panel(noise_std, reformer): noise σ = 0.60, reformer: DAE, noise 0.4"
