@@ -80,6 +80,12 @@ def plot_accuracy_curves(
         tick_labels: written at `xs` in place of the numbers, for values that a linear axis cannot show.
         bands: draw the intervals as bands, as for means over several seeds.
         y_name: the vertical axis's name, in percent.
+
+    >>> from magnet_helpers import Accuracy
+    >>> curves = {"vanilla AE": [Accuracy(90, 100), Accuracy(40, 100)]}
+    >>> figure = plot_accuracy_curves([0.0, 0.3], curves, "100 images", x_name="ε (pixel units)")
+    >>> figure.axes[0].get_xlabel()
+    'ε (pixel units)'
     """
     figure, axes = new_figure(1, 1, (7.4, 4.0), note)
     positions = list(range(len(xs))) if tick_labels else list(xs)

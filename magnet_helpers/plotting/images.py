@@ -18,14 +18,19 @@ def plot_image_grid(
             negative values (perturbations) from blue (darker) through white (no change) to red (brighter).
         note: what the numbers were made with.
         captions: for some rows, a short text under each image.
+
+    >>> import torch
+    >>> figure = plot_image_grid({"clean": torch.zeros(3, 1, 28, 28), "noise": torch.rand(3, 1, 28, 28)})
+    >>> len(figure.axes)
+    6
     """
     count = max(len(images) for images in rows.values())
     height = 1.05 * len(rows) + 0.25 * len(captions or {}) + 0.3
     figure, grid = new_figure(len(rows), count, (1.6 + 0.95 * count, height), note, squeeze=False)
     for axes_row, (name, images) in zip(grid, rows.items(), strict=True):
-        pixels = images.detach().cpu()
+        pixels = images.detach().cpu().numpy()
         signed = bool((pixels < 0).any())
-        limit = float(pixels.abs().max()) or 1.0
+        limit = float(abs(pixels).max()) or 1.0
         look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit} if signed else {"cmap": "gray", "vmin": 0, "vmax": 1}
         texts = (captions or {}).get(name, ())
         for index, axes in enumerate(axes_row):
@@ -45,7 +50,7 @@ def plot_tiles(images: Tensor, title: str, note: str = "", *, columns: int = 8) 
     for index, axes in enumerate(grid.flat):
         axes.set(xticks=[], yticks=[])
         if index < len(images):
-            axes.imshow(images[index, 0].detach().cpu(), cmap="gray")
+            axes.imshow(images[index, 0].detach().cpu().numpy(), cmap="gray")
             axes.set_title(str(index), fontsize=7, pad=1)
         else:
             axes.set_visible(False)

@@ -33,6 +33,10 @@ def show_figure(figure: Figure, name: str, alt: str) -> None:
         figure: it is closed afterwards, so that the notebook does not show it twice.
         name: its file name in `build/figures/`, without the ending.
         alt: what a reader who cannot see the figure should know.
+
+    >>> figure, axes = new_figure(1, 1, (3, 2), "what the numbers were made with")
+    >>> show_figure(figure, "empty", "Axes without anything in them.")
+    Figure(...)
     """
     display(figure, metadata={"image/png": {"alt": alt, "name": name}})
     plt.close(figure)
