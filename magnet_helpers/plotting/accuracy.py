@@ -32,7 +32,8 @@ def plot_confusion(predictions: Mapping[str, Tensor], labels: Tensor, note: str)
     """Draw a confusion matrix per name: rows are true digits, columns answers, each row in percent of its digit."""
     figure, grid = new_figure(1, len(predictions), (4.1 * len(predictions), 4.0), note, squeeze=False)
     for axes, (name, answers) in zip(grid[0], predictions.items(), strict=True):
-        counts = np.zeros((10, 10))
+        size = max(10, 1 + int(labels.max()), 1 + int(answers.max()))
+        counts = np.zeros((size, size))
         np.add.at(counts, (labels.numpy(), answers.numpy()), 1)
         percent = 100 * counts / counts.sum(axis=1, keepdims=True).clip(min=1)
         sns.heatmap(
