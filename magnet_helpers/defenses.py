@@ -29,7 +29,20 @@ Family = Literal["none", "vanilla", "denoising", "stacked_denoising", "contracti
 
 
 class ReformedClassifier(nn.Module):
-    """Reformer and classifier as one network: what the defender runs, and what a white-box attacker attacks."""
+    """Reformer and classifier as one network: what the defender runs, and what a white-box attacker attacks.
+
+    By hand in lesson 00.
+
+    Args:
+        reformer: maps images (N, 1, 28, 28) to images of the same shape.
+        classifier: maps images to logits (N, 10).
+
+    >>> import torch
+    >>> classifier = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    >>> images = torch.rand(2, 1, 28, 28)
+    >>> torch.equal(ReformedClassifier(nn.Identity(), classifier)(images), classifier(images))
+    True
+    """
 
     def __init__(self, reformer: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
@@ -168,12 +181,27 @@ MAGNETS_OWN = (Defense("magnet_1", noise_std=0.1), Defense("magnet_2", noise_std
 
 
 def denoising(noise_std: float) -> Defense:
-    """Return the denoising autoencoder for one noise level (a standard deviation in pixel units)."""
+    """Return the denoising autoencoder for one noise level (a standard deviation in pixel units).
+
+    >>> denoising(0.4).label, denoising(0.4).loss()
+    ('DAE, noise 0.4', DenoisingLoss(noise_std=0.4))
+    """
     return Defense("denoising", noise_std=float(noise_std))
 
 
 def stacked(n_stacks: int, noise_std: float) -> Defense:
-    """Return the stack of `n_stacks` denoising autoencoders; a stack of one is the plain one."""
+    """Return the stack of `n_stacks` denoising autoencoders; a stack of one is the plain one.
+
+    Args:
+        n_stacks: autoencoders in a row, at least 1.
+        noise_std: of the training of each, in pixel units.
+
+    Raises:
+        ValueError: if there is none.
+
+    >>> stacked(3, 0.4).label, stacked(1, 0.4) == denoising(0.4)
+    ('SDAE(3), noise 0.4', True)
+    """
     if n_stacks < 1:
         raise ValueError(f"a stack needs at least one autoencoder, got {n_stacks}")
     if n_stacks == 1:
@@ -182,5 +210,9 @@ def stacked(n_stacks: int, noise_std: float) -> Defense:
 
 
 def contractive(penalty_weight: float) -> Defense:
-    """Return the contractive autoencoder for one λ; λ = 0 is the control without a penalty."""
+    """Return the contractive autoencoder for one λ; λ = 0 is the control without a penalty.
+
+    >>> contractive(0.001).label
+    'CAE, λ = 0.001'
+    """
     return Defense("contractive", penalty_weight=float(penalty_weight))

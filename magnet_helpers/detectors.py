@@ -18,7 +18,7 @@ from magnet_helpers.contracts import check_reformed
 from magnet_helpers.defenses import Defense
 from magnet_helpers.intervals import Accuracy
 
-RESAMPLES = 1_000  # of the interval of a curve's area
+_RESAMPLES = 1_000  # of the interval of a curve's area
 
 
 class Detector(nn.Module):
@@ -33,12 +33,17 @@ class Detector(nn.Module):
 class ReconstructionDetector(Detector):
     """Detection by reconstruction error: the mean over the pixels of |x − AE(x)|^p (MagNet, section 4.2.1).
 
+    By hand in lesson 08.
+
     Args:
         autoencoder: maps images to images of the same shape.
         p: 1 or 2.
 
     Raises:
         ValueError: if p is neither.
+
+    >>> ReconstructionDetector(nn.Threshold(2, 0), p=1)(torch.full((1, 1, 28, 28), 0.5))  # its autoencoder paints black
+    tensor([0.5000])
     """
 
     def __init__(self, autoencoder: nn.Module, p: Literal[1, 2]) -> None:
@@ -59,7 +64,7 @@ class DivergenceDetector(Detector):
     """Detection by probability divergence (MagNet, section 4.2.2).
 
     The score is the Jensen–Shannon divergence, in nats, between the classifier's answers to an image and to what the
-    autoencoder makes of it, both softened: softmax(logits / T). It lies in [0, ln 2].
+    autoencoder makes of it, both softened: softmax(logits / T). It lies in [0, ln 2]. By hand in lesson 08.
 
     Args:
         autoencoder: maps images to images of the same shape.
@@ -91,7 +96,11 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     """Return the Jensen–Shannon divergence in nats, (N,), of two batches of *log*-probabilities (N, K).
 
     Half of the Kullback–Leibler divergence of each from their mean. From logarithms, so that it stays finite, with its
-    gradient, where a softmax rounds to 0.
+    gradient, where a softmax rounds to 0. By hand in lesson 08.
+
+    >>> certain = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).clamp(min=1e-30).log()
+    >>> jensen_shannon(certain, certain[:1])  # the same answer, and the opposite one: ln 2
+    tensor([0.0000, 0.6931])
     """
     mean = torch.logaddexp(first, second) - math.log(2)
     divergence: Tensor = 0.5 * (first.exp() * (first - mean) + second.exp() * (second - mean)).sum(dim=1)
@@ -159,7 +168,8 @@ def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Thresh
     """Return the smallest threshold that rejects no more than this share of clean images.
 
     Of n scores at most ⌊rate · n⌋ may lie above it, so it is the next largest score. Equal scores are all accepted or
-    all rejected: then fewer are rejected than was asked for. Choose it on validation images, never on test images.
+    all rejected: then fewer are rejected than was asked for. Choose it on validation images, never on test images. By
+    hand in lesson 08.
 
     Args:
         clean_scores: of clean validation images, shape (n,), n at least 1.
@@ -170,6 +180,10 @@ def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Thresh
 
     Warns:
         UncertainRateWarning: if the rate is less than one image's share.
+
+    >>> threshold = choose_threshold(torch.tensor([1.0, 2.0, 3.0, 4.0]), false_positive_rate=0.25)
+    >>> threshold.value, threshold.rejected, threshold.total
+    (3.0, 1, 4)
     """
     if not 0 <= false_positive_rate <= 1:
         raise ValueError(f"a false-positive rate lies in [0, 1], got {false_positive_rate}")
@@ -219,8 +233,16 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
     Curve and area are scikit-learn's, the interval is scipy's percentile bootstrap, with clean and adversarial images
     drawn anew by themselves.
 
+    Args:
+        clean_scores: of clean images, shape (n,).
+        adversarial_scores: of attacked ones, shape (m,).
+        seed: of the bootstrap's draws.
+
     Raises:
         ValueError: unless there are at least 2 finite scores of each kind.
+
+    >>> roc(torch.tensor([0.1, 0.2, 0.4]), torch.tensor([0.3, 0.5, 0.6])).auc  # of 9 pairs 8 are in order
+    0.888...
     """
     from scipy.stats import bootstrap  # takes seconds to import
     from sklearn.metrics import roc_auc_score, roc_curve
@@ -232,7 +254,7 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
     false, true, _ = roc_curve(kinds, scores)
     area = float(roc_auc_score(kinds, scores))
     drawn = bootstrap(
-        samples, _area, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed), vectorized=True
+        samples, _area, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(seed), vectorized=True
     )
     low, high = drawn.confidence_interval
     return ROC(false, true, area, (float(low), float(high)))

@@ -14,7 +14,6 @@ from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.inference import apply_model, is_constant, predict
 from magnet_helpers.intervals import Accuracy
 
-
 MEASURED = (Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER)  # clean, grey box and white box
 
 

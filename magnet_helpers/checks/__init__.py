@@ -1,6 +1,6 @@
 """Checks for the learner: each tells at once whether an answer is right and, if not, what is off.
 
-One file for each subject, in the order of the lessons. `verdict` compares.
+One file for each lesson. `feedback` compares and puts into words what it finds.
 """
 
 from magnet_helpers.checks.feedback import Feedback

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
-from magnet_helpers.plotting.figures import COLORS, new_figure
+from magnet_helpers.plotting.style import COLORS, new_figure
 
 
 def plot_workflow() -> Figure:

@@ -19,9 +19,7 @@ CLASSIFIER_EPOCHS = (5, 10, 30)
 PARTS = ("grid", "variants", "labels", "classifier", "pgd", "cross")
 
 
-def reports_of_seed(
-    budget: Budget, seed: int, parts: Iterable[str], images: int, n_classes: int = 10
-) -> list[Report]:
+def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int, n_classes: int = 10) -> list[Report]:
     """Return the reports of one seed of the paper's protocol.
 
     Args:

@@ -44,7 +44,8 @@ print(tuple(images.shape), labels.tolist())
 # kept: `lab.classifier()` only loads it.
 
 # %%
-from magnet_helpers import NOISE_LEVELS, VANILLA, denoising, evaluate_accuracy, predict, stacked
+from magnet_helpers import VANILLA, denoising, evaluate_accuracy, predict, stacked
+from magnet_helpers.study.grid import NOISE_LEVELS
 
 lab.train([VANILLA, *(denoising(noise_std) for noise_std in NOISE_LEVELS), stacked(3, 0.4)])
 classifier = lab.classifier()
@@ -190,7 +191,8 @@ show_figure(
 # Can you find its row that is better in the white box than in the grey one? Lesson 06 says why that is a reason for doubt.)
 
 # %%
-from magnet_helpers import NO_REFORMER, show_table
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.study.tables import show_table
 
 show_table(lab, [NO_REFORMER, denoising(0.3)])
 
@@ -231,7 +233,7 @@ assert reformed.shape == images.shape
 # </details>
 
 # %%
-from magnet_helpers import check_largest_change
+from magnet_helpers.checks import check_largest_change
 
 
 def my_largest_change(images, adversarial):

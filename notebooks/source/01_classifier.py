@@ -152,7 +152,9 @@ show_figure(
 )
 
 # %%
-from magnet_helpers import CLEAN, WHITE_BOX, LabeledImages, paper_number
+from magnet_helpers import LabeledImages
+from magnet_helpers.study.published import paper_number
+from magnet_helpers.study.threats import CLEAN, WHITE_BOX
 
 ours = evaluate_accuracy(classifier, LabeledImages(lab.attacked(), lab.test.labels))
 print("clean:      ", accuracy, "  paper:", paper_number(NO_REFORMER, CLEAN).percent)
@@ -202,7 +204,7 @@ assert not set(map(bytes, lab.test.images[:50].numpy())) & set(map(bytes, lab.da
 # </details>
 
 # %%
-from magnet_helpers import check_wilson_interval
+from magnet_helpers.checks import check_wilson_interval
 
 
 def my_wilson_interval(k, n):

@@ -160,7 +160,8 @@ print(
 # to copy, and that is what it does.
 
 # %%
-from magnet_helpers import NO_REFORMER, show_table
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.study.tables import show_table
 
 show_table(lab, [NO_REFORMER, VANILLA])
 
@@ -200,7 +201,7 @@ assert torch.equal(autoencoder.decode(autoencoder.encode(images.to(lab.device)))
 # </details>
 
 # %%
-from magnet_helpers import check_pixel_error
+from magnet_helpers.checks import check_pixel_error
 
 
 def my_pixel_error(images, reconstructions):

@@ -81,7 +81,8 @@ assert torch.allclose(loss_by_hand, loss_by_helper)
 # `lab.prepare` trains and evaluates several networks at once, one on each core. What is there already (from lesson 00), it leaves alone.
 
 # %%
-from magnet_helpers import NOISE_LEVELS, VANILLA, denoising, plot_history
+from magnet_helpers import VANILLA, denoising, plot_history
+from magnet_helpers.study.grid import NOISE_LEVELS
 
 lab.prepare([VANILLA, *(denoising(noise_std) for noise_std in NOISE_LEVELS)])
 histories = {defense.label: lab.history(defense) for defense in (VANILLA, denoising(0.2), denoising(0.4))}
@@ -120,7 +121,7 @@ show_figure(
 #    **Expect** it to leave more of the noise, and to lose digits earlier.
 
 # %%
-from magnet_helpers import noise_panel
+from magnet_helpers.panels import noise_panel
 
 noise_panel(lab, [VANILLA, *(denoising(noise_std) for noise_std in (0.1, 0.2, 0.3, 0.4))])
 
@@ -157,7 +158,9 @@ show_figure(
 # level until it levels off, and clean accuracy to fall a little.
 
 # %%
-from magnet_helpers import CLEAN, GREY_BOX, WHITE_BOX, paper_number, plot_accuracy_curves
+from magnet_helpers import plot_accuracy_curves
+from magnet_helpers.study.published import paper_number
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, WHITE_BOX
 
 defenses = [denoising(noise_std) for noise_std in NOISE_LEVELS]
 curves, paper = {}, {}
@@ -173,7 +176,8 @@ show_figure(
 )
 
 # %%
-from magnet_helpers import NO_REFORMER, show_table
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.study.reports import show_table
 
 show_table(lab, [NO_REFORMER, VANILLA, *defenses])
 
@@ -245,7 +249,7 @@ assert not torch.equal(add_noise(images, 0.4, new_generator(0, "a")), add_noise(
 # </details>
 
 # %%
-from magnet_helpers import check_sign_noise
+from magnet_helpers.checks import check_sign_noise
 
 
 def my_sign_noise(images, epsilon, z):

@@ -130,7 +130,9 @@ show_figure(
 # ours to train at both levels, and to rise under attack with every autoencoder that is added.
 
 # %%
-from magnet_helpers import CLEAN, GREY_BOX, WHITE_BOX, paper_number, plot_accuracy_curves
+from magnet_helpers import plot_accuracy_curves
+from magnet_helpers.study.published import paper_number
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, WHITE_BOX
 
 sizes = (1, 2, 3)
 
@@ -165,7 +167,7 @@ for threat in (GREY_BOX, WHITE_BOX, CLEAN):
     )
 
 # %%
-from magnet_helpers import show_table
+from magnet_helpers.study.reports import show_table
 
 table = [stacked(size, noise_std) for size in (1, 2, 3) for noise_std in levels]
 show_table(lab, table)
@@ -210,7 +212,7 @@ assert not any(lab.report(defense).collapsed for defense in table), "a stack has
 # </details>
 
 # %%
-from magnet_helpers import check_repeated
+from magnet_helpers.checks import check_repeated
 
 
 def my_repeated(autoencoder, images, times):

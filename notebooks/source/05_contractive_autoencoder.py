@@ -77,7 +77,8 @@ assert torch.allclose(by_hand, jacobian_frobenius_squared(layer, inputs))
 # **Expect** the random values to scatter around the exact one, and their running mean to settle on it.
 
 # %%
-from magnet_helpers import TABLE_3, contractive, new_generator
+from magnet_helpers import contractive, new_generator
+from magnet_helpers.study.grid import TABLE_3
 
 lab.prepare(TABLE_3)
 control = lab.reformer(contractive(0.0))
@@ -180,7 +181,9 @@ show_figure(
 # **Before you look:** what would the curve look like if the penalty did nothing and the dense layer everything?
 
 # %%
-from magnet_helpers import CLEAN, GREY_BOX, WHITE_BOX, paper_number, plot_accuracy_curves
+from magnet_helpers import plot_accuracy_curves
+from magnet_helpers.study.published import paper_number
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, WHITE_BOX
 
 curves, paper = {}, {}
 for threat in (CLEAN, GREY_BOX, WHITE_BOX):
@@ -198,7 +201,8 @@ show_figure(
 )
 
 # %%
-from magnet_helpers import VANILLA, show_table
+from magnet_helpers import VANILLA
+from magnet_helpers.study.reports import show_table
 
 show_table(lab, [VANILLA, *TABLE_3])
 
@@ -246,7 +250,7 @@ assert all((each > 0).all() for each in norms)
 # </details>
 
 # %%
-from magnet_helpers import check_relu_layer_penalty
+from magnet_helpers.checks import check_relu_layer_penalty
 
 
 def my_relu_layer_penalty(codes, weight):

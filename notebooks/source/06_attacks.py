@@ -172,14 +172,15 @@ show_figure(
 # 3. Choose "no reformer". **Expect** the two attackers to be the same.
 
 # %%
-from magnet_helpers import NO_REFORMER, attack_panel
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.panels import attack_panel
 
 attack_panel(lab, [NO_REFORMER, VANILLA, denoising(0.4)])
 
 # %% [markdown]
 # The white-box image is made for reformer and classifier together. Shown to the classifier alone, it may fool it *less* than the grey-box
-# image does. So an image is adversarial for one system, not by itself. Without a panel:
-# `explore_attack(lab, epsilon=0.3, knowledge="white box", reformer=VANILLA)`.
+# image does. So an image is adversarial for one system, not by itself. Without a panel (also from `magnet_helpers.panels`):
+# `explore_attack(lab, epsilon=0.3, knowledge=Knowledge.REFORMER, reformer=VANILLA)`.
 
 # %% [markdown]
 # ## When a weak attack looks like a strong defence
@@ -270,7 +271,7 @@ assert Accuracy(0, 10).interval[0] == 0
 # </details>
 
 # %%
-from magnet_helpers import check_targeted_step
+from magnet_helpers.checks import check_targeted_step
 
 
 def my_targeted_step(network, images, targets, epsilon):

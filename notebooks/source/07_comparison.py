@@ -22,7 +22,7 @@ lab = start_lesson("07_comparison")
 # First everything that is not there yet, on all cores at once: after lessons 00 to 06 that is the stacks with noise 0.2 and 0.5.
 
 # %%
-from magnet_helpers import GRID
+from magnet_helpers.study.grid import GRID
 
 lab.prepare(GRID)
 
@@ -56,13 +56,16 @@ assert report.accuracy(grey_box).correct == int((predict(defended, lab.attacked(
 # rows near 10 %: autoencoders that collapsed, or are at chance. **Expect** none here.
 
 # %%
-from magnet_helpers import TABLE_2, show_table
+from magnet_helpers.study.grid import TABLE_2
+from magnet_helpers.study.reports import show_table
 
 show_table(lab, TABLE_2)
 
 # %%
-from magnet_helpers import CLEAN, GREY_BOX, NOISE_LEVELS, WHITE_BOX
-from magnet_helpers import paper_number, plot_accuracy_curves, show_figure, stacked
+from magnet_helpers.study.grid import NOISE_LEVELS
+from magnet_helpers.study.threats import CLEAN, GREY_BOX, WHITE_BOX
+from magnet_helpers import plot_accuracy_curves, show_figure, stacked
+from magnet_helpers.study.published import paper_number
 
 ours, paper = {}, {}
 for size in (1, 2, 3):
@@ -89,7 +92,8 @@ show_figure(
 # (The undefended network has no reformer to know, so its two boxes are one; its number stands under "white box".)
 
 # %%
-from magnet_helpers import NO_REFORMER, TABLE_3
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.study.grid import TABLE_3
 
 show_table(lab, [NO_REFORMER, *TABLE_3])
 
@@ -118,7 +122,7 @@ show_figure(
 # the contractive one lies between vanilla and denoising.
 
 # %%
-from magnet_helpers import TABLE_4
+from magnet_helpers.study.grid import TABLE_4
 
 show_table(lab, TABLE_4)
 
@@ -210,7 +214,7 @@ show_figure(
 # **Expect** the seeds to agree on clean images. **Ask**, under attack: do they agree to within the interval of one run?
 
 # %%
-from magnet_helpers import load_results
+from magnet_helpers.study.results import load_results
 
 results = load_results("fast")
 print(results.note)
@@ -310,7 +314,7 @@ crossed_frame(results).style.set_caption(results.note)
 # **Expect** higher numbers than in your run. **Ask**: what stands where the paper has its 8 rows near 10 %?
 
 # %%
-from magnet_helpers import accuracy_frame
+from magnet_helpers.study.tables import accuracy_frame
 
 full = load_results("paper")
 full_note = full.under(GREY_BOX).note
@@ -413,7 +417,8 @@ for name, table in {"Table 2": TABLE_2, "Table 3": TABLE_3, "Table 4": TABLE_4}.
 # **Before you look:** which claims do you expect to fall?
 
 # %%
-from magnet_helpers import ledger_entries, plot_differences
+from magnet_helpers import plot_differences
+from magnet_helpers.study.ledger import ledger_entries
 
 entries = [entry for entry in ledger_entries(full) if entry.gain]
 figure = plot_differences(
@@ -448,7 +453,7 @@ ledger.style.set_caption(full_note + "; PGD: n = 1,000")
 # It is not the labels. FGSM, one step, with the true labels as well:
 
 # %%
-from magnet_helpers import Threat
+from magnet_helpers.attacks import Threat
 from magnet_helpers.study.threats import TRUE_LABELS_ATTACK
 
 boxes = (Knowledge.CLASSIFIER, Knowledge.REFORMER)
@@ -534,7 +539,7 @@ variants[of_labels].style.set_caption(
 # **Expect**, if a small norm of the encoder is what protects, one curve: accuracy rises as the norm falls, whichever penalty lowers it.
 
 # %%
-from magnet_helpers import OTHER_PENALTIES
+from magnet_helpers.study.grid import OTHER_PENALTIES
 
 figure, panels = new_figure(1, 2, (9, 3.6), f"{full_note} · a line for each seed and penalty", sharey=True)
 families = {"the paper's text": TABLE_3, **OTHER_PENALTIES}
@@ -625,7 +630,7 @@ print(f"a longer training minus two more autoencoders: {difference(three, one_lo
 # All 23 rows of your run go into a file, as counts, with budget, seed, device and versions.
 
 # %%
-from magnet_helpers import write_comparison
+from magnet_helpers.study.reports import write_comparison
 
 path = write_comparison(lab, GRID)
 print("/".join(path.parts[-3:]))
@@ -728,7 +733,7 @@ assert difference(three, one_longer).interval[0] > 0
 # </details>
 
 # %%
-from magnet_helpers import check_ledger_rule
+from magnet_helpers.checks import check_ledger_rule
 
 
 def my_ledger_rule(low, high, threshold):

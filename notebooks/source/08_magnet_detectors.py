@@ -89,7 +89,8 @@ assert torch.allclose(by_hand.float(), by_helper.cpu(), rtol=0.01, atol=1e-7)
 # the Euclidean norm that fools the classifier. It leaves most black pixels nearly black. **Ask**: who sees that?
 
 # %%
-from magnet_helpers import DETECTORS, FGSM
+from magnet_helpers import FGSM
+from magnet_helpers.study.grid import DETECTORS
 from magnet_helpers.attacks import DDN
 
 test = lab.test.spread(min(lab.budget.attacked_images, len(lab.test)))
@@ -225,12 +226,13 @@ pd.DataFrame(rows).T.style.set_caption(f"not fooled, %: rejected or right · {la
 # 3. Take the reformer away. Where does it make a difference?
 
 # %%
-from magnet_helpers import NO_REFORMER, detector_panel
+from magnet_helpers import NO_REFORMER
+from magnet_helpers.panels import detector_panel
 
 detector_panel(lab, detectors=DETECTORS[1:3], reformers=[NO_REFORMER, MAGNETS_OWN[0]])
 
 # %% [markdown]
-# Without a panel: `explore_detector(lab, epsilon=0.03, false_positive_rate=0.01, detector=DETECTORS[1])`.
+# Without a panel (also from `magnet_helpers.panels`): `explore_detector(lab, epsilon=0.03, false_positive_rate=0.01, detector=DETECTORS[1])`.
 
 # %% [markdown]
 # ## The strangest images
@@ -358,7 +360,7 @@ assert torch.equal(
 # </details>
 
 # %%
-from magnet_helpers import check_jensen_shannon
+from magnet_helpers.checks import check_jensen_shannon
 
 
 def my_jensen_shannon(r, s):  # probabilities of N images, each (N, 10), in float64

@@ -27,7 +27,10 @@ lab = start_lesson("09_breaking_magnet")
 # They take a few minutes on two cores, so they run first, all at once, together with the searches of the section "The dip". We look at them one by one.
 
 # %%
-from magnet_helpers import UNDER_ATTACK, all_threats, attack_study, run_attacks
+from magnet_helpers.study.grid import UNDER_ATTACK
+from magnet_helpers.study.plan import attack_study
+from magnet_helpers.study.run import run_attacks
+from magnet_helpers.study.threats import all_threats
 
 threats = all_threats(lab.budget)
 for threat in threats:
@@ -43,7 +46,7 @@ print(results.note)
 # **Expect** the columns of lesson 07 again, from fewer images, so with wide intervals. MagNet's detectors see every FGSM image (lesson 08), so it stands at 100 %.
 
 # %%
-from magnet_helpers import accuracy_frame
+from magnet_helpers.study.tables import accuracy_frame
 
 accuracy_frame(results, UNDER_ATTACK, threats[:2]).style.set_caption(
     f"not fooled, % with 95 % interval · {results.note}"
@@ -148,7 +151,7 @@ accuracy_frame(results, UNDER_ATTACK, threats[2:6]).style.set_caption(
 # length to a third after each quarter of the way. It keeps the first image that passes. By hand, the first step:
 
 # %%
-from magnet_helpers import MAGNET
+from magnet_helpers.study.grid import MAGNET
 from magnet_helpers.attacks import DetectorAwarePGD
 
 magnet = lab.magnet(MAGNET)
@@ -189,7 +192,8 @@ for threat in both:
 # attack. (The two FGSM images above were an example.) By hand, for two rows:
 
 # %%
-from magnet_helpers import GREY_BOX, WHITE_BOX, load_attack_results
+from magnet_helpers.study.results import load_attack_results
+from magnet_helpers.study.threats import GREY_BOX, WHITE_BOX
 
 kept = load_attack_results("paper")  # the same study, with the paper's budget; more of it below
 for threat in (GREY_BOX, WHITE_BOX):
@@ -341,7 +345,8 @@ show_figure(
 # detectors by reconstruction, "MagNet, complete" those by divergence as well. Where its curve cannot be seen, it lies on that of "reformer and detectors".
 
 # %%
-from magnet_helpers import MAGNETS_PARTS, confident_threats
+from magnet_helpers.study.grid import MAGNETS_PARTS
+from magnet_helpers.study.threats import confident_threats
 from magnet_helpers.attacks import CarliniWagner, ElasticNet
 
 searching = {"C&W": confident_threats(lab.budget, CarliniWagner), "EAD": confident_threats(lab.budget, ElasticNet)}
@@ -577,7 +582,7 @@ if lab.budget.name != "smoke":
 # </details>
 
 # %%
-from magnet_helpers import check_straight_through
+from magnet_helpers.checks import check_straight_through
 
 
 def my_straight_through(function, images):  # function: images to images, perhaps without a gradient

@@ -23,7 +23,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
-from magnet_helpers.panels.panels import Caption, Exploration, ImageRow
+from magnet_helpers.panels import Caption, Exploration, ImageRow
 from tools.site.notebooks import Kernel, build_notebook, execute
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ START_SECONDS, BEGIN_SECONDS, CELLS_SECONDS, CHANGE_SECONDS = 120, 15, 600, 30
 ATTEMPTS = 8
 SMALL_PANEL = """
 import ipywidgets
-from magnet_helpers.panels.panels import Panel
+from magnet_helpers.panels import Panel
 from test_panels_in_jupyterlab import explore
 Panel(explore, {"x": ipywidgets.FloatSlider(value=0.5)})
 """

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from magnet_helpers.study.result_files import note_of
 from mnist_server import idx_bytes, write_folder
 
 from magnet_helpers.attacks import FGSM
@@ -18,7 +19,6 @@ from magnet_helpers.lab.lessons import start_lesson
 from magnet_helpers.lab.store import Store
 from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.plotting import plot_confusion, plot_image_grid
-from magnet_helpers.study.result_files import note_of
 from magnet_helpers.study.tables import comparison_record
 
 TINY = dataclasses.replace(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from magnet_helpers.attacks import FGSM
+from magnet_helpers.attacks import FGSM, Knowledge
 from magnet_helpers.data import load_images
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, ReformedClassifier, denoising
 from magnet_helpers.detectors import choose_threshold
@@ -18,9 +18,7 @@ from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import Store
 from magnet_helpers.losses import add_noise
-from magnet_helpers.panels.panels import (
-    COLORS,
-    WIDGET_VIEW,
+from magnet_helpers.panels import (
     Caption,
     Exploration,
     ImageRow,
@@ -32,6 +30,9 @@ from magnet_helpers.panels.panels import (
     explore_noise,
     noise_panel,
 )
+from magnet_helpers.panels.explorers import KNOWLEDGE
+from magnet_helpers.panels.painting import COLORS
+from magnet_helpers.panels.panel import _WIDGET_VIEW
 from magnet_helpers.seeds import new_generator
 from magnet_helpers.study.grid import DETECTORS
 from tools.site.notebooks import Kernel, execute
@@ -55,11 +56,11 @@ def five(lab):
 
 
 def answers(row: ImageRow) -> list[int]:
-    return [int(verdict.text.removeprefix("→ ")) for verdict in row.verdicts]
+    return [int(caption.text.removeprefix("→ ")) for caption in row.captions]
 
 
 def kinds(row: ImageRow) -> list[str]:
-    return [verdict.kind for verdict in row.verdicts]
+    return [caption.kind for caption in row.captions]
 
 
 def judged(given: torch.Tensor) -> list[str]:
@@ -97,12 +98,12 @@ def test_without_noise_the_images_are_clean(lab, five):
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.02, 0.3, 1.0])
 @pytest.mark.parametrize("reformer", [NO_REFORMER, DAE])
-@pytest.mark.parametrize("knowledge", ["grey box", "white box"])
+@pytest.mark.parametrize("knowledge", KNOWLEDGE)
 def test_attacked_images_and_answers_are_those_of_fgsm_run_for_this_epsilon(lab, five, epsilon, reformer, knowledge):
     rows = explore_attack(lab, epsilon, knowledge, reformer).rows
     classifier = lab.classifier()
     network = torch.nn.Identity() if reformer == NO_REFORMER else lab.reformer(reformer)
-    known = classifier if knowledge == "grey box" else ReformedClassifier(network, classifier)
+    known = classifier if knowledge is Knowledge.CLASSIFIER else ReformedClassifier(network, classifier)
     attacked = FGSM(epsilon).perturb(known, five)
     assert torch.equal(rows["clean"].images, five)
     assert torch.allclose(rows["attacked"].images, attacked, atol=1e-6)
@@ -113,7 +114,7 @@ def test_attacked_images_and_answers_are_those_of_fgsm_run_for_this_epsilon(lab,
 
 
 def test_grey_and_white_box_differ(lab):
-    grey, white = (explore_attack(lab, 0.3, knowledge, DAE).rows["attacked"] for knowledge in ("grey box", "white box"))
+    grey, white = (explore_attack(lab, 0.3, knowledge, DAE).rows["attacked"] for knowledge in KNOWLEDGE)
     assert not torch.equal(grey.images, white.images)
 
 
@@ -128,11 +129,11 @@ def test_scores_thresholds_and_refusals_are_those_computed_apart(lab, five, spec
         scores = apply_model(detector, images)
         above = (scores > threshold.value).tolist()
         assert kinds(shown.rows[name]) == ["rejected" if each else "passed" for each in above]
-        said = [float(verdict.text.split("\n")[0]) for verdict in shown.rows[name].verdicts]
+        said = [float(caption.text.split("\n")[0]) for caption in shown.rows[name].captions]
         assert said == pytest.approx(scores.tolist(), rel=0.01)
         assert shown.rows[name].remark == f"score, rejected\nabove {threshold.value:.3g}"
     given = predict(lab.classifier(), apply_model(lab.reformer(MAGNETS_OWN[0]), attacked))
-    rejected = [verdict.kind == "rejected" for verdict in shown.rows["attacked"].verdicts]
+    rejected = [caption.kind == "rejected" for caption in shown.rows["attacked"].captions]
     expected = ["refused" if no else kind for no, kind in zip(rejected, judged(given), strict=True)]
     assert kinds(shown.rows["reformed"]) == expected
     assert f"rejects {threshold.rejected} of {threshold.total:,} clean" in shown.title
@@ -150,7 +151,10 @@ def test_scores_thresholds_and_refusals_are_those_computed_apart(lab, five, spec
         (lambda lab: explore_noise(lab, float("nan")), "noise_std must be a finite number"),
         (lambda lab: explore_noise(lab, 0.1, "DAE"), r"for example denoising\(0.4\), got 'DAE'"),
         (lambda lab: explore_attack(lab, 1.5), r"epsilon must be in \[0, 1\], in pixel units, got 1.5"),
-        (lambda lab: explore_attack(lab, 0.1, "black box"), 'must be "grey box" or "white box", got \'black box\''),
+        (
+            lambda lab: explore_attack(lab, 0.1, "black box"),
+            "must be one of Knowledge: classifier or reformer, got 'black box'",
+        ),
         (lambda lab: explore_detector(lab, 0.1, 2.0), r"a false-positive rate lies in \[0, 1\], got 2.0"),
         (lambda lab: explore_detector(lab, 0.1, 0.1, VANILLA), "one of DETECTORS, got Defense"),
         (lambda lab: noise_panel(lab, []), "the menu needs at least one reformer"),
@@ -166,8 +170,8 @@ def test_wrong_values_are_named(lab, call, message):
 # ---- the picture
 
 
-def shown(images: torch.Tensor, *verdicts: Caption) -> Exploration:
-    return Exploration("some_name", "two\nlines", {"row": ImageRow(images, verdicts)}, "a note")
+def shown(images: torch.Tensor, *captions: Caption) -> Exploration:
+    return Exploration("some_name", "two\nlines", {"row": ImageRow(images, captions)}, "a note")
 
 
 def test_the_picture_holds_the_images_pixel_for_pixel():
@@ -188,7 +192,7 @@ def test_a_wrong_answer_differs_from_a_right_one_in_more_than_colour():
 
 
 def test_the_text_for_those_who_cannot_see_it_says_what_the_picture_says(lab):
-    exploration = explore_attack(lab, 0.3, "white box", DAE)
+    exploration = explore_attack(lab, 0.3, Knowledge.REFORMER, DAE)
     assert exploration.alt.startswith("5 digits. FGSM, ε = 0.30, white box, reformer: DAE, noise 0.4.")
     for name, row in exploration.rows.items():
         assert f"{name} ({row.summary}): {', '.join(map(str, answers(row)))}." in exploration.alt
@@ -230,7 +234,7 @@ def test_a_panel_shows_what_the_plain_call_shows_at_every_setting(lab, make, exp
 def test_the_panels_output_holds_the_widget_and_the_picture(lab):
     panel = noise_panel(lab, [DAE])
     data, metadata = panel._repr_mimebundle_()
-    assert data[WIDGET_VIEW]["model_id"] == panel.widget.model_id
+    assert data[_WIDGET_VIEW]["model_id"] == panel.widget.model_id
     assert data["image/png"] == explore_noise(lab, 0.6, DAE).png()
     assert metadata["image/png"]["alt"] == panel.shown.alt
     assert data["text/plain"] == "Panel(noise_std, reformer): noise σ = 0.60, reformer: DAE, noise 0.4"
@@ -255,7 +259,7 @@ def test_what_the_menus_offer_is_computed_before_anybody_chooses():
 def test_an_executed_notebook_keeps_the_picture_and_no_view_of_a_widget_that_is_gone(tmp_path):
     source = """
 import ipywidgets, torch
-from magnet_helpers.panels.panels import Exploration, Panel, ImageRow, Caption
+from magnet_helpers.panels import Caption, Exploration, ImageRow, Panel
 image = torch.zeros(1, 1, 28, 28)
 slider = ipywidgets.FloatSlider(value=0.5)
 explore = lambda x: Exploration("some_name", str(x), {"row": ImageRow(image, (Caption(str(x), "passed"),))}, "a note")

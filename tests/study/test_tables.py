@@ -8,10 +8,10 @@ from measured import N
 from test_ledger import DENSE, norm_rows, row, rows
 
 import magnet_helpers
+from magnet_helpers import plotting
 from magnet_helpers.attacks import Threat
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising
 from magnet_helpers.intervals import estimate
-from magnet_helpers.plotting import figures as plotting
 from magnet_helpers.study.differences import crossed_frame, ledger_frame, penalty_frame, variant_frame
 from magnet_helpers.study.grid import TABLE_3
 from magnet_helpers.study.ledger import ledger_entries

@@ -36,7 +36,7 @@ def count_correct(logits, labels):
 
 
 # %%
-from magnet_helpers import check_count
+from magnet_helpers.checks import check_count
 
 check_count(count_correct)
 
@@ -76,7 +76,7 @@ def cross_entropy(logits, labels):
 
 
 # %%
-from magnet_helpers import check_cross_entropy
+from magnet_helpers.checks import check_cross_entropy
 
 check_cross_entropy(cross_entropy)
 
@@ -119,7 +119,7 @@ def wilson_interval(k, n):
 
 
 # %%
-from magnet_helpers import check_wilson_interval
+from magnet_helpers.checks import check_wilson_interval
 
 check_wilson_interval(wilson_interval)
 

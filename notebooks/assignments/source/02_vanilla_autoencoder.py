@@ -41,7 +41,7 @@ def reconstruction_error(images, reconstructions):
 
 
 # %%
-from magnet_helpers import check_reconstruction_error
+from magnet_helpers.checks import check_reconstruction_error
 
 check_reconstruction_error(reconstruction_error)
 
@@ -120,7 +120,7 @@ def encoder_size(layers, side):
 
 
 # %%
-from magnet_helpers import check_encoder_size
+from magnet_helpers.checks import check_encoder_size
 
 check_encoder_size(encoder_size)
 
@@ -180,7 +180,7 @@ def linear_reconstructions(train, images, k):
 
 
 # %%
-from magnet_helpers import check_linear_reconstructions
+from magnet_helpers.checks import check_linear_reconstructions
 
 check_linear_reconstructions(linear_reconstructions)
 

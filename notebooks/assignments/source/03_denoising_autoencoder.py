@@ -40,7 +40,7 @@ def corrupt(images, noise_std, z):
 
 
 # %%
-from magnet_helpers import check_corrupt
+from magnet_helpers.checks import check_corrupt
 
 check_corrupt(corrupt)
 
@@ -85,7 +85,7 @@ def denoising_loss(network, images, noise_std, z):
 
 
 # %%
-from magnet_helpers import check_denoising_loss
+from magnet_helpers.checks import check_denoising_loss
 
 check_denoising_loss(denoising_loss)
 
@@ -141,7 +141,7 @@ def spread(outputs, images):
 
 
 # %%
-from magnet_helpers import check_spread
+from magnet_helpers.checks import check_spread
 
 check_spread(spread)
 
@@ -186,7 +186,8 @@ for n, share in ((40, 1.0), (12, 0.3), (2, 1.7), (25, 0.004), (30, 0.0)):
 # Answer in five to ten sentences, with numbers from the output.
 
 # %%
-from magnet_helpers import NOISE_LEVELS, add_noise, new_generator
+from magnet_helpers import add_noise, new_generator
+from magnet_helpers.study.grid import NOISE_LEVELS
 
 for level in NOISE_LEVELS:
     for name, sigma in (("standard deviation", level), ("variance", level**0.5)):

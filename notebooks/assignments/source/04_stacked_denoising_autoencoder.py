@@ -40,7 +40,7 @@ def after_each_stage(stages, images):
 
 
 # %%
-from magnet_helpers import check_after_each_stage
+from magnet_helpers.checks import check_after_each_stage
 
 check_after_each_stage(after_each_stage)
 
@@ -99,7 +99,7 @@ def stage_images(stages, k, images):
 
 
 # %%
-from magnet_helpers import check_stage_images
+from magnet_helpers.checks import check_stage_images
 
 check_stage_images(stage_images)
 
@@ -185,7 +185,7 @@ def joint_step(stages, images, noisy, step_size):
 
 
 # %%
-from magnet_helpers import check_joint_step
+from magnet_helpers.checks import check_joint_step
 
 check_joint_step(joint_step)
 

@@ -39,7 +39,7 @@ def sigmoid_layer_penalty(codes, weight):
 
 
 # %%
-from magnet_helpers import check_sigmoid_layer_penalty
+from magnet_helpers.checks import check_sigmoid_layer_penalty
 
 check_sigmoid_layer_penalty(sigmoid_layer_penalty)
 
@@ -103,7 +103,7 @@ def penalty_by_projections(encoder, images, directions):
 
 
 # %%
-from magnet_helpers import check_penalty_by_projections
+from magnet_helpers.checks import check_penalty_by_projections
 
 check_penalty_by_projections(penalty_by_projections)
 
@@ -197,7 +197,7 @@ def contractive_loss(network, images, penalty_weight):
 
 
 # %%
-from magnet_helpers import check_contractive_loss
+from magnet_helpers.checks import check_contractive_loss
 
 check_contractive_loss(contractive_loss)
 
@@ -269,7 +269,8 @@ for n, pixels, units, strength in ((4, 7, 5, 0.3), (1, 3, 3, 2.0), (6, 5, 8, 0.0
 
 # %%
 import torch
-from magnet_helpers import TABLE_3, Knowledge, jacobian_frobenius_squared, new_generator
+from magnet_helpers import Knowledge, jacobian_frobenius_squared, new_generator
+from magnet_helpers.study.grid import TABLE_3
 
 sample = lab.test.spread(lab.budget.jacobian_images).images.to(lab.device)
 for defense in TABLE_3:

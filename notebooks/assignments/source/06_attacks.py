@@ -47,7 +47,7 @@ def fgsm(network, images, labels, epsilon):
 
 
 # %%
-from magnet_helpers import check_fgsm
+from magnet_helpers.checks import check_fgsm
 
 check_fgsm(fgsm)
 
@@ -109,7 +109,7 @@ def fgsm_predicted(network, images, epsilon):
 
 
 # %%
-from magnet_helpers import check_fgsm_predicted
+from magnet_helpers.checks import check_fgsm_predicted
 
 check_fgsm_predicted(fgsm_predicted)
 
@@ -201,7 +201,7 @@ def white_box_fgsm(reformer, classifier, images, epsilon):
 
 
 # %%
-from magnet_helpers import check_white_box_fgsm
+from magnet_helpers.checks import check_white_box_fgsm
 
 check_white_box_fgsm(white_box_fgsm)
 

@@ -45,7 +45,7 @@ def mean_with_interval(values):
 
 
 # %%
-from magnet_helpers import check_mean_with_interval
+from magnet_helpers.checks import check_mean_with_interval
 
 check_mean_with_interval(mean_with_interval)
 
@@ -101,7 +101,7 @@ def paired_difference(first, second):
 
 
 # %%
-from magnet_helpers import check_paired_difference
+from magnet_helpers.checks import check_paired_difference
 
 check_paired_difference(paired_difference)
 
@@ -152,7 +152,7 @@ def worst_case(correct):
 
 
 # %%
-from magnet_helpers import check_worst_case
+from magnet_helpers.checks import check_worst_case
 
 check_worst_case(worst_case)
 
@@ -189,7 +189,9 @@ assert float(worst_case(torch.eye(3) == 0)) == 0, "three attacks, and each image
 # Answer in four to eight sentences, with numbers from the output.
 
 # %%
-from magnet_helpers import GREY_BOX, contractive, denoising, load_results, stacked
+from magnet_helpers import contractive, denoising, stacked
+from magnet_helpers.study.results import load_results
+from magnet_helpers.study.threats import GREY_BOX
 from scipy.stats import binomtest
 
 results = load_results("fast")

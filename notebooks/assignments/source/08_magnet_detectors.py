@@ -40,7 +40,7 @@ def reconstruction_score(images, reconstructions, p):
 
 
 # %%
-from magnet_helpers import check_reconstruction_score
+from magnet_helpers.checks import check_reconstruction_score
 
 check_reconstruction_score(reconstruction_score)
 
@@ -96,7 +96,7 @@ def choose_threshold(clean_scores, false_positive_rate):
 
 
 # %%
-from magnet_helpers import check_threshold
+from magnet_helpers.checks import check_threshold
 
 check_threshold(choose_threshold)
 
@@ -148,7 +148,7 @@ def two_accuracies(rejected, answers, labels):
 
 
 # %%
-from magnet_helpers import check_two_accuracies
+from magnet_helpers.checks import check_two_accuracies
 
 check_two_accuracies(two_accuracies)
 
@@ -196,7 +196,8 @@ for n, detectors in ((1, 1), (2, 2), (50, 4), (333, 1)):
 # Answer in five to ten sentences, with numbers from the output.
 
 # %%
-from magnet_helpers import FGSM, MAGNET, MAGNETS_OWN
+from magnet_helpers import FGSM, MAGNETS_OWN
+from magnet_helpers.study.grid import MAGNET
 from magnet_helpers.attacks import DDN
 
 lab.train(MAGNETS_OWN)

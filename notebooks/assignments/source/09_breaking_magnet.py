@@ -52,7 +52,7 @@ def pgd(network, images, labels, epsilon, step_size, steps):
 
 
 # %%
-from magnet_helpers import check_pgd
+from magnet_helpers.checks import check_pgd
 
 check_pgd(pgd)
 
@@ -119,7 +119,7 @@ def average_gradient(network, reformers, images, labels):
 
 
 # %%
-from magnet_helpers import check_average_gradient
+from magnet_helpers.checks import check_average_gradient
 
 check_average_gradient(average_gradient)
 
@@ -178,7 +178,7 @@ def detector_aware_gain(logits, labels, scores, thresholds, weight, confidence):
 
 
 # %%
-from magnet_helpers import check_detector_aware_gain
+from magnet_helpers.checks import check_detector_aware_gain
 
 check_detector_aware_gain(detector_aware_gain)
 
