@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import jacrev, jvp
 from torch.nn import functional as F
 
-from magnet_helpers.fast import contraction, fused, loops, primitives
+from magnet_helpers.fast import contraction, loops, primitives
 from magnet_helpers.fast import first_layer as first_layer_loops
 from magnet_helpers.fast.fused import run, run_along
 from magnet_helpers.fast.switch import sooner
@@ -73,20 +73,6 @@ CASES = {
     "last": (last_layers(), random(4, 2, 5, 6)),
     "last, channels-last": (last_layers(), random(4, 2, 5, 6).contiguous(memory_format=torch.channels_last)),
 }
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """Which fused layers were used."""
-    used = []
-    apply = fused.apply
-
-    def recording(function, *arguments):
-        used.append(function.__name__)
-        return apply(function, *arguments)
-
-    monkeypatch.setattr(fused, "apply", recording)
-    return used
 
 
 @pytest.mark.parametrize("case", CASES)
