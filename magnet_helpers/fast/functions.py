@@ -30,9 +30,14 @@ def apply(function: type[Function], *arguments: object) -> Any:
     return function.apply(*arguments)
 
 
-def _may_loop() -> bool:
-    """Return whether loops may compute a gradient: nobody differentiates it again, and no transformation runs."""
-    return not torch.is_grad_enabled() and not torch._C._are_functorch_transforms_active()
+def _may_loop(*gradients: Tensor | None) -> bool:
+    """Return whether loops may take these gradients: nobody differentiates what comes out, and none is a batch."""
+    return not torch.is_grad_enabled() and not any(map(_is_batch, gradients))
+
+
+def _is_batch(gradient: Tensor | None) -> bool:
+    of = torch._C._functorch
+    return gradient is not None and (of.is_functorch_wrapped_tensor(gradient) or of.is_legacy_batchedtensor(gradient))
 
 
 def _array(tensor: Tensor) -> Array:
@@ -72,15 +77,16 @@ def _taps(weight: Tensor) -> Array:
     return weight.detach().reshape(max(weight.shape[:2]), -1).t().contiguous().numpy()
 
 
-def _as_weight(taps: Array, shape: torch.Size) -> Tensor:
-    return torch.from_numpy(taps).t().reshape(shape)
+def _as_weight(taps: Array, weight: Tensor) -> Tensor:
+    return torch.from_numpy(taps).t().reshape(weight.shape)
 
 
 def _unpooled(gradient: Tensor, choice: Array, dtype: torch.dtype) -> Tensor:
     """Return the gradient (…, C, h, w) given to the one of four values that was chosen, (…, C, 2h, 2w)."""
-    chosen = torch.from_numpy(choice).permute(0, 3, 1, 2)
-    parts = [torch.where(chosen == number, gradient, 0) for number in range(4)]
-    return F.pixel_shuffle(torch.stack(parts, dim=2).flatten(1, 2), 2).to(dtype)
+    _, height, width, _ = choice.shape
+    below = np.tile(np.array([[0, 1], [2, 3]], np.uint8), (height, width))[:, :, None]
+    is_chosen = torch.from_numpy(choice.repeat(2, axis=1).repeat(2, axis=2) == below).permute(0, 3, 1, 2)
+    return torch.where(is_chosen, F.interpolate(gradient, scale_factor=2), 0).to(dtype)
 
 
 def _passed(gradient: Tensor, choice: Array, dtype: torch.dtype) -> Tensor:
@@ -105,10 +111,8 @@ class FirstLayer(Function):
         out = np.empty((count, height // 2, width // 2, len(bias)), _in_numpy(between_layers(images.dtype)))
         choice = np.empty(out.shape, np.uint8)
         loops.forward(planes, taps, _vector(bias), out, choice)
-        # What no gradient needs is not kept: like PyTorch's own layers, these let it be changed meanwhile.
-        sources = (images, directions) if ctx.needs_input_grad[2] else (None, None)
-        ctx.save_for_backward(*sources, weight if any(ctx.needs_input_grad[:2]) else None)
-        ctx.choice, ctx.shape, ctx.size, ctx.dtype = choice, weight.shape, (height, width), weight.dtype
+        ctx.save_for_backward(images, directions, weight)
+        ctx.choice = choice
         if directions is None:
             return _tensor(out), None
         moved = np.empty((len(directions), *out.shape[1:]), out.dtype)
@@ -118,49 +122,48 @@ class FirstLayer(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         """Return the gradients of what stands before the arrow above."""
-        if not _may_loop():
+        if not _may_loop(*gradients):
             with torch.autocast("cpu", enabled=False):
                 return FirstLayer.formula(ctx, *gradients)
         from magnet_helpers.fast.first_layer import first_layer
 
         *sources, weight = ctx.saved_tensors
-        channels, _, size, _ = ctx.shape
-        loops, dtype = first_layer(size), _in_numpy(ctx.dtype)
-        gradient_of_taps, gradient_of_bias = np.zeros((size * size, channels), dtype), np.zeros(channels, dtype)
+        loops, taps = first_layer(weight.shape[-1]), _taps(weight)
+        gradient_of_taps, gradient_of_bias = np.zeros_like(taps), np.zeros(taps.shape[1], taps.dtype)
         results: list[Tensor | None] = [None, None, None, None]
         for position, (gradient, source) in enumerate(zip(gradients, sources, strict=True)):
-            if gradient is None:
+            if gradient is None or source is None:
                 continue
             array, choice = _array(gradient), _for_each(ctx.choice, gradient)
             if ctx.needs_input_grad[position]:
-                planes = np.empty((len(array), *ctx.size), dtype)
-                loops.image_gradient(array, choice, _taps(weight), planes)
+                planes = np.empty((len(array), *source.shape[2:]), taps.dtype)
+                loops.image_gradient(array, choice, taps, planes)
                 results[position] = torch.from_numpy(planes)[:, None]
             if ctx.needs_input_grad[2]:
                 loops.weight_gradient(_planes(source), array, choice, gradient_of_taps, gradient_of_bias)
-                results[2] = _as_weight(gradient_of_taps, ctx.shape)
+                results[2] = _as_weight(gradient_of_taps, weight)
             if ctx.needs_input_grad[3] and position == 0:  # a change along a direction does not depend on the bias
                 of_bias = torch.from_numpy(gradient_of_bias.copy())
-                results[3] = of_bias if ctx.needs_input_grad[2] else _passed(gradient, choice, ctx.dtype)
+                results[3] = of_bias if ctx.needs_input_grad[2] else _passed(gradient, choice, weight.dtype)
         return tuple(results)
 
     @staticmethod
     def formula(ctx: Any, *gradients: Tensor | None) -> Gradients:
         """Return the same as `backward`, in PyTorch's operations."""
         *sources, weight = ctx.saved_tensors
-        margin = ctx.shape[-1] // 2
+        margin = weight.shape[-1] // 2
         results: list[Tensor | None] = [None, None, None, None]
         for position, (gradient, source) in enumerate(zip(gradients, sources, strict=True)):
-            if gradient is None:
+            if gradient is None or source is None:
                 continue
-            of_values = _unpooled(gradient, _for_each(ctx.choice, gradient), ctx.dtype)
+            of_values = _unpooled(gradient, _for_each(ctx.choice, gradient), weight.dtype)
             if ctx.needs_input_grad[position]:
                 results[position] = F.conv_transpose2d(of_values, weight, padding=margin)
             if ctx.needs_input_grad[2]:
-                of_weight = conv2d_weight(source, ctx.shape, of_values, padding=margin)
+                of_weight = conv2d_weight(source, weight.shape, of_values, padding=margin)
                 results[2] = of_weight if results[2] is None else results[2] + of_weight
             if ctx.needs_input_grad[3] and position == 0:
-                results[3] = _passed(gradient, ctx.choice, ctx.dtype)
+                results[3] = _passed(gradient, ctx.choice, weight.dtype)
         return tuple(results)
 
 
@@ -187,7 +190,7 @@ class Pool(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         """Return the gradients of what stands before the arrow above."""
-        if not _may_loop():
+        if not _may_loop(*gradients):
             with torch.autocast("cpu", enabled=False):
                 return Pool.formula(ctx, *gradients)
         from magnet_helpers.fast import later_layers
@@ -228,7 +231,7 @@ class LastLayer(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
         """Return the gradients of what stands before the arrow above."""
-        if not _may_loop():
+        if not _may_loop(gradient):
             with torch.autocast("cpu", enabled=False):
                 return LastLayer.formula(ctx, gradient)
         from magnet_helpers.fast import later_layers
@@ -238,7 +241,7 @@ class LastLayer(Function):
         out, gradient_of_bias, gradient_of_taps = np.empty_like(array), np.zeros_like(biases), np.zeros_like(taps)
         planes = _planes(gradient)
         later_layers.last_layer_gradient(array, biases, taps, planes, out, gradient_of_bias, gradient_of_taps)
-        results = (_tensor(out), torch.from_numpy(gradient_of_bias), _as_weight(gradient_of_taps, weight.shape))
+        results = (_tensor(out), torch.from_numpy(gradient_of_bias), _as_weight(gradient_of_taps, weight))
         return *results, gradient.sum().reshape(1)
 
     @staticmethod
@@ -249,4 +252,4 @@ class LastLayer(Function):
         back = F.conv2d(gradient, weight, stride=2, padding=1)
         passed = torch.where(rectified <= 0, 0, back)
         of_weight = conv2d_weight(gradient, weight.shape, rectified, stride=2, padding=1)
-        return passed.to(values.dtype), passed.sum(dim=(0, 2, 3)), of_weight, gradient.sum().reshape(1)
+        return passed.to(values.dtype), passed.sum(dim=(0, 2, 3)), of_weight, gradient.sum(dim=(0, 2, 3))
