@@ -181,8 +181,8 @@ def explore_attack(
     Args:
         lab: gives the images and the trained networks; what is not there yet, it trains.
         epsilon: ε, the largest change of a pixel, in [0, 1].
-        knowledge: `Knowledge.CLASSIFIER`, the grey box: the gradient is the classifier's; `Knowledge.REFORMER`, the white
-            box: it goes through the reformer as well.
+        knowledge: `Knowledge.CLASSIFIER`, the grey box: the gradient is the classifier's; `Knowledge.REFORMER`, the
+            white box: it goes through the reformer as well.
         reformer: whose reformer it is; `NO_REFORMER` changes nothing.
 
     Raises:
