@@ -215,6 +215,7 @@ def test_a_definition_may_move_to_another_file(tmp_path):
         ("entry", "import numpy as np", "import cmath as np"),
         ("entry", "magnet_helpers.late", "magnet_helpers.later"),
         ("tools", "TEN = 10", "TEN = 10\nprint(TEN)"),
+        ("tools", "TEN = 10", "TEN = 10\nprint.calls = {}"),
         ("tools", "TEN = 10", "TEN = 10\nfor number in range(3):\n    print(number)"),
         ("tools", "TEN = 10", "try:\n    TEN = 10\nexcept ValueError:\n    TEN = 9"),
         ("tools", "def doubled", "@logged\ndef doubled"),
@@ -234,6 +235,31 @@ def test_what_may_change_a_number_changes_the_version(tmp_path, edit):
     if edit[2] == "import deepest as parted":
         edit = (edit[0], "magnet_helpers.inner import halved", "magnet_helpers.deepest import deepest")
     assert version(tmp_path / "before") != version(tmp_path / "after", edit)
+
+
+def test_of_two_definitions_with_one_name_each_user_has_its_own(tmp_path):
+    first = "from magnet_helpers.late import scaled\n\n\ndef first():\n    return scaled\n"
+    sources = {**SOURCES, "first": first, "second": first.replace("late", "later").replace("first", "second")}
+    swapped = {name: text.replace("late ", "x ").replace("later ", "late ") for name, text in sources.items()}
+    swapped = {name: text.replace("x ", "later ") if name == "first" else text for name, text in swapped.items()}
+    before, after = (write_package(tmp_path / f"{n}", texts) for n, texts in enumerate((sources, swapped)))
+    assert set(reached("first", "second", root=before)) == set(reached("first", "second", root=after))
+    assert code_version("first", "second", root=before) != code_version("first", "second", root=after)
+
+
+@pytest.mark.parametrize("entry", ["entry:train", "room:doubled"])
+def test_a_module_that_only_hands_a_definition_on_counts_with_its_statements(tmp_path, entry):
+    room = "from magnet_helpers.tools import doubled\n"
+    sources = {**SOURCES, "room": room, "entry": SOURCES["entry"].replace("helpers.tools", "helpers.room")}
+    before = write_package(tmp_path / "1", sources)
+    after = write_package(tmp_path / "2", sources, ("room", room, f"{room}print(0)\n"))
+    assert code_version(entry, root=before) != code_version(entry, root=after)
+
+
+def test_what_is_imported_or_else_defined_counts_with_both(tmp_path):
+    source = "from magnet_helpers.late import scaled\n\nscaled = scaled\n\n\ndef use():\n    return scaled\n"
+    root = write_package(tmp_path, {**SOURCES, "either": source})
+    assert {"either.scaled", "late.scaled"} <= set(reached("either:use", root=root))
 
 
 SCOPES = """
@@ -324,7 +350,11 @@ class Holder:
 
 
 def deferred():
-    return (lambda helper: helper)(1), (lambda: helper)
+    return lambda: helper
+
+
+def given_later():
+    return lambda helper: helper
 
 
 def walrus():
@@ -356,6 +386,7 @@ def matched(x):
         ("told", {"Word"}),
         ("Holder", {"Word"}),
         ("deferred", {"helper"}),
+        ("given_later", set()),
         ("walrus", set()),
         ("matched", {"Word"}),
     ],
@@ -406,6 +437,8 @@ def test_a_module_is_all_of_its_definitions(tmp_path):
     root = write_package(tmp_path, SOURCES)
     assert {"entry.train", "entry.unrelated", "entry.LIMIT", "late.scaled"} <= set(reached("entry", root=root))
     assert code_version("entry", root=root) != code_version("entry:train", root=root)
+    public = ("entry", '["train"]', '["train", "unrelated"]')
+    assert version(tmp_path / "0", public, entry="entry") == version(tmp_path / "3", entry="entry")
     assert version(tmp_path / "1", entry="entry") != version(tmp_path / "2", ("entry", "n 0", "n 1"), entry="entry")
 
 
