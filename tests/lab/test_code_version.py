@@ -1,120 +1,15 @@
-"""The hash of the code that made a number: what changes it, what does not, and that nothing executed is left out."""
+"""The hash of the code that made a number, on small packages: what changes it, and what does not."""
 
-import ast
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from small_package import SOURCES, write_package
 
-import magnet_helpers
 from magnet_helpers.attacks import FGSM, PGD
-from magnet_helpers.lab import canonical
-from magnet_helpers.lab import code_version as code_version_module
 from magnet_helpers.lab.code_version import code_version, reached
 from magnet_helpers.models import ConvClassifier
 from magnet_helpers.training import fit
-
-PACKAGE = Path(magnet_helpers.__file__).parent
-TRICKY = Path(__file__).parent / "code_version" / "tricky_syntax.txt"
-# Of `TRICKY`. Each Python that runs the tests has to find it.
-TRICKY_VERSION = "8a27e5c077717c81"
-
-SOURCES = {
-    "entry": '''"""The module."""
-
-import math
-
-import numpy as np
-from magnet_helpers import tools
-from magnet_helpers.shapes import Square
-from magnet_helpers.tools import doubled
-
-LIMIT: int = 3
-__all__ = ["train"]
-
-
-def train(images, limit=LIMIT):
-    """Train."""
-    from magnet_helpers.late import scaled
-
-    total = math.sqrt(doubled(images))  # why
-    return scaled(total - limit, np.pi) + tools.TEN + Square(2).area
-
-
-def unrelated():
-    return 0
-''',
-    "tools": """
-from magnet_helpers.inner import halved as parted
-
-TEN = 10
-
-
-def doubled(x):
-    return parted(x) * 4
-
-
-def logged(function):
-    return function
-
-
-@logged
-def beside(x):
-    return x
-""",
-    "inner": """
-from magnet_helpers.deepest import deepest
-
-
-def halved(x):
-    return deepest(x) / 2
-""",
-    "deepest": """
-def deepest(x):
-    return x + 1
-
-
-def another(x):
-    return x + 1
-""",
-    "late": """
-def scaled(x, factor):
-    return x * factor
-""",
-    "later": """
-def scaled(x, factor):
-    return x / factor
-""",
-    "shapes": """
-from dataclasses import dataclass
-from magnet_helpers.tools import logged
-
-
-class Shape:
-    def __init__(self, side):
-        self.side = side
-
-
-class Square(Shape):
-    @property
-    def area(self) -> float:
-        return self.side**2
-""",
-}
-
-
-def write_package(root: Path, sources: dict[str, str], *edits: tuple[str, str, str]) -> Path:
-    """Write modules into `root/magnet_helpers`, with some texts replaced: (module, old, new)."""
-    sources = {"__init__": "", **sources}
-    for module, old, new in edits:
-        assert sources[module].count(old) == 1, f"{old!r} is {sources[module].count(old)} times in {module}"
-        sources[module] = sources[module].replace(old, new)
-    for module, text in sources.items():
-        path = root.joinpath("magnet_helpers", *module.split(".")).with_suffix(".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return root
 
 
 def version(folder: Path, *edits: tuple[str, str, str], entry: str = "entry:train") -> str:
@@ -204,6 +99,7 @@ def test_a_definition_may_move_to_another_file(tmp_path):
         ("entry", "import numpy as np", "import cmath as np"),
         ("entry", "magnet_helpers.late", "magnet_helpers.later"),
         ("tools", "TEN = 10", "TEN = 10\nprint(TEN)"),
+        ("tools", "TEN = 10", "TEN = 10\nprint.calls = {}"),
         ("tools", "TEN = 10", "TEN = 10\nfor number in range(3):\n    print(number)"),
         ("tools", "TEN = 10", "try:\n    TEN = 10\nexcept ValueError:\n    TEN = 9"),
         ("tools", "def doubled", "@logged\ndef doubled"),
@@ -225,138 +121,29 @@ def test_what_may_change_a_number_changes_the_version(tmp_path, edit):
     assert version(tmp_path / "before") != version(tmp_path / "after", edit)
 
 
-SCOPES = """
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
-
-if TYPE_CHECKING:
-    from magnet_helpers.entry import unrelated
-    from magnet_helpers.shapes import Shape
-
-Pair = tuple["Square", int]
-both: "dict[str, Square]"
+def test_of_two_definitions_with_one_name_each_user_has_its_own(tmp_path):
+    first = "from magnet_helpers.late import scaled\n\n\ndef first():\n    return scaled\n"
+    sources = {**SOURCES, "first": first, "second": first.replace("late", "later").replace("first", "second")}
+    swapped = {name: text.replace("late ", "x ").replace("later ", "late ") for name, text in sources.items()}
+    swapped = {name: text.replace("x ", "later ") if name == "first" else text for name, text in swapped.items()}
+    before, after = (write_package(tmp_path / f"{n}", texts) for n, texts in enumerate((sources, swapped)))
+    assert set(reached("first", "second", root=before)) == set(reached("first", "second", root=after))
+    assert code_version("first", "second", root=before) != code_version("first", "second", root=after)
 
 
-class Square:
-    side = 1
+@pytest.mark.parametrize("entry", ["entry:train", "room:doubled"])
+def test_a_module_that_only_hands_a_definition_on_counts_with_its_statements(tmp_path, entry):
+    room = "from magnet_helpers.tools import doubled\n"
+    sources = {**SOURCES, "room": room, "entry": SOURCES["entry"].replace("helpers.tools", "helpers.room")}
+    before = write_package(tmp_path / "1", sources)
+    after = write_package(tmp_path / "2", sources, ("room", room, f"{room}print(0)\n"))
+    assert code_version(entry, root=before) != code_version(entry, root=after)
 
 
-class Word:
-    length = 1
-
-
-class Unused:
-    pass
-
-
-def helper():
-    return 1
-
-
-def plain():
-    return 0
-
-
-def parameter(helper):
-    return helper
-
-
-def local():
-    helper = 1
-    return helper
-
-
-def looped():
-    return [helper for helper in range(3)]
-
-
-def comprehension_beside():
-    return [helper for helper in range(3)], helper()
-
-
-def shared():
-    global helper
-    helper = helper
-
-
-def inner():
-    def helper():
-        return 1
-
-    return helper()
-
-
-class Method:
-    def helper(self):
-        return helper()
-
-
-def quoted(x: "list[Word]") -> None:
-    return x.length
-
-
-def alias(x: Pair) -> Literal["Unused"]:
-    return x
-
-
-def told(x):
-    return cast("Word", x)
-
-
-def typing_only(x: "Shape"):
-    return x
-
-
-@dataclass
-class Holder:
-    word: Word | None = None
-
-
-def deferred():
-    return (lambda helper: helper)(1), (lambda: helper)
-
-
-def walrus():
-    return [helper := 1 for _ in range(3)], helper
-
-
-def matched(x):
-    match x:
-        case {"a": [*helper], **plain}:
-            return helper, plain
-        case Word():
-            return None
-"""
-
-
-@pytest.mark.parametrize(
-    ("entry", "others"),
-    [
-        ("plain", set()),
-        ("parameter", set()),
-        ("local", set()),
-        ("looped", set()),
-        ("comprehension_beside", {"helper"}),
-        ("shared", {"helper"}),
-        ("inner", set()),
-        ("Method", {"helper"}),
-        ("quoted", {"Word"}),
-        ("alias", {"Square"}),
-        ("told", {"Word"}),
-        ("Holder", {"Word"}),
-        ("deferred", {"helper"}),
-        ("walrus", set()),
-        ("matched", {"Word"}),
-    ],
-)
-def test_names_are_followed_as_python_sees_them(tmp_path, entry, others):
-    root = write_package(tmp_path, {"scopes": SCOPES, **SOURCES})
-    assert set(reached(f"scopes:{entry}", root=root)) == {f"scopes.{name}" for name in (entry, *others)}
-
-
-def test_a_type_imported_for_annotations_alone_is_followed(tmp_path):
-    root = write_package(tmp_path, {"scopes": SCOPES, **SOURCES})
-    assert set(reached("scopes:typing_only", root=root)) == {"scopes.typing_only", "shapes.Shape"}
+def test_what_is_imported_or_else_defined_counts_with_both(tmp_path):
+    source = "from magnet_helpers.late import scaled\n\nscaled = scaled\n\n\ndef use():\n    return scaled\n"
+    root = write_package(tmp_path, {**SOURCES, "either": source})
+    assert {"either.scaled", "late.scaled"} <= set(reached("either:use", root=root))
 
 
 def test_what_a_version_is_asked_for_is_no_part_of_it(tmp_path):
@@ -395,6 +182,8 @@ def test_a_module_is_all_of_its_definitions(tmp_path):
     root = write_package(tmp_path, SOURCES)
     assert {"entry.train", "entry.unrelated", "entry.LIMIT", "late.scaled"} <= set(reached("entry", root=root))
     assert code_version("entry", root=root) != code_version("entry:train", root=root)
+    public = ("entry", '["train"]', '["train", "unrelated"]')
+    assert version(tmp_path / "0", public, entry="entry") == version(tmp_path / "3", entry="entry")
     assert version(tmp_path / "1", entry="entry") != version(tmp_path / "2", ("entry", "n 0", "n 1"), entry="entry")
 
 
@@ -432,22 +221,6 @@ def test_an_entry_that_is_not_there_is_refused(entry, error, text):
 def test_an_import_that_cannot_be_followed_is_an_error(tmp_path, edit, text):
     with pytest.raises(ValueError, match=text):
         version(tmp_path, edit)
-
-
-# ---- any Python
-
-
-def test_each_python_finds_the_same_version(tmp_path):
-    root = write_package(tmp_path, {"tricky": TRICKY.read_text(encoding="utf-8")})
-    assert code_version("tricky", root=root) == TRICKY_VERSION, f"Python {sys.version.split()[0]} sees another one"
-
-
-def test_any_python_can_compute_a_version_without_other_packages():
-    for module in (canonical, code_version_module):
-        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-        imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-        names = [getattr(node, "module", None) or node.names[0].name for node in imports]
-        assert {name for name in names if name.split(".")[0] not in sys.stdlib_module_names} <= {canonical.__name__}
 
 
 # ---- what is apart
