@@ -10,9 +10,9 @@ from importlib import import_module
 
 _CONTENTS = {
     "lab.lessons": "start_lesson",
-    "lab.lab": "PAPER_ATTACK",
+    "lab.lab": "Lab PAPER_ATTACK",
     "lab.budget": "get_budget",
-    "data": "LabeledImages",
+    "data": "LabeledImages ImageData load_images",
     "models": "ConvClassifier ConvAutoencoder StackedAutoencoder ContractiveAutoencoder",
     "losses": "ClassificationLoss ReconstructionLoss DenoisingLoss ContractiveLoss add_noise squared_error",
     "jacobian": "jacobian_frobenius_squared sigmoid_layer_frobenius_squared",
@@ -22,7 +22,7 @@ _CONTENTS = {
     "attacks": "FGSM PGD Knowledge",
     "defenses": "NO_REFORMER VANILLA denoising stacked contractive MAGNETS_OWN ReformedClassifier",
     "intervals": "Accuracy difference estimate",
-    "evaluation": "evaluate_accuracy suspicions",
+    "evaluation": "evaluate_accuracy evaluate_defense suspicions",
     "detectors": "DivergenceDetector ReconstructionDetector choose_threshold roc",
     "magnet": "MagNet",
     "robustness": "check_up",

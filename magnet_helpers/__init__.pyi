@@ -1,8 +1,15 @@
 # The table of contents in `__init__.py`, for type checkers and editors.
 from magnet_helpers.lab.lessons import start_lesson as start_lesson
-from magnet_helpers.lab.lab import PAPER_ATTACK as PAPER_ATTACK
+from magnet_helpers.lab.lab import (
+    Lab as Lab,
+    PAPER_ATTACK as PAPER_ATTACK,
+)
 from magnet_helpers.lab.budget import get_budget as get_budget
-from magnet_helpers.data import LabeledImages as LabeledImages
+from magnet_helpers.data import (
+    LabeledImages as LabeledImages,
+    ImageData as ImageData,
+    load_images as load_images,
+)
 from magnet_helpers.models import (
     ConvClassifier as ConvClassifier,
     ConvAutoencoder as ConvAutoencoder,
@@ -55,6 +62,7 @@ from magnet_helpers.intervals import (
 )
 from magnet_helpers.evaluation import (
     evaluate_accuracy as evaluate_accuracy,
+    evaluate_defense as evaluate_defense,
     suspicions as suspicions,
 )
 from magnet_helpers.detectors import (

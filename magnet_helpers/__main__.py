@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from magnet_helpers.study.run import Measurement
 
 
-def compile_loops() -> None:
+def _compile_loops() -> None:
     """Use every compiled loop once: numba keeps what it has compiled on disk."""
     images = torch.zeros(2, *IMAGE_SHAPE, requires_grad=True)
     both: tuple[Precision, ...] = ("float32", "auto")
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)
     if options.command == "compile":
-        compile_loops()
+        _compile_loops()
         return 0
     return run(options)
 

@@ -55,7 +55,7 @@ def noise_device(device: torch.device) -> torch.device:
     return device if device.type == "cuda" else torch.device("cpu")
 
 
-def multiplies_bfloat16() -> bool:
+def _multiplies_bfloat16() -> bool:
     """Whether the CPU has instructions for products of bfloat16 numbers.
 
     Without them PyTorch imitates them, and a training takes 3 to 4 times as long as in float32. PyTorch releases that
@@ -75,7 +75,7 @@ def reduced_precision(device: torch.device, precision: Precision) -> AbstractCon
 
     Args:
         device: where the network is.
-        precision: `"auto"`: bfloat16 on a CPU that `multiplies_bfloat16`, else float32.
+        precision: `"auto"`: bfloat16 on a CPU that `_multiplies_bfloat16`, else float32.
     """
     wanted = precision_on(device, precision) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
@@ -83,7 +83,7 @@ def reduced_precision(device: torch.device, precision: Precision) -> AbstractCon
 
 def precision_on(device: torch.device, precision: Precision) -> str:
     """Return what `reduced_precision` comes to on this device: `"bfloat16"`, `"tf32"` (CUDA) or `"float32"`."""
-    if precision == "bfloat16" or (precision == "auto" and device.type == "cpu" and multiplies_bfloat16()):
+    if precision == "bfloat16" or (precision == "auto" and device.type == "cpu" and _multiplies_bfloat16()):
         return "bfloat16"
     return "tf32" if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "float32"
 

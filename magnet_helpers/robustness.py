@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from magnet_helpers.attacks import FGSM, PGD, Attack, AttackResult, RandomNoise, Square
 from magnet_helpers.intervals import Accuracy
 
-ALLOWED = 0.01  # share of the images that may go the wrong way before a check speaks
+_ALLOWED = 0.01  # share of the images that may go the wrong way before a check speaks
 
 
 def worst_case(runs: Mapping[str, AttackResult] | Sequence[AttackResult]) -> Accuracy:
@@ -117,7 +117,7 @@ def check_up(
 
 def _doubts(runs: Mapping[str, AttackResult], others: Sequence[str]) -> list[str]:
     n = len(runs[ITERATED].success)
-    few = ALLOWED * n
+    few = _ALLOWED * n
     strong = runs[ITERATED].success | runs[TWICE].success
 
     def missed(name: str) -> int:

@@ -26,8 +26,8 @@ from magnet_helpers.losses import Loss
 from magnet_helpers.seeds import derived_seed, new_generator
 
 Schedule = Literal["constant", "linear", "linear tail"]
-VALIDATION_BATCH_SIZE = 250
-COLLAPSE_CHECK_IMAGES = 256
+_VALIDATION_BATCH_SIZE = 250
+_COLLAPSE_CHECK_IMAGES = 256
 
 
 class TrainingDivergedError(RuntimeError):
@@ -176,7 +176,7 @@ def _validation_loss(
     generator = new_generator(seed, "validation noise", noise_device)
     total = torch.zeros((), device=images.device)
     with frozen(model), torch.no_grad():
-        for some, their in zip(images.split(VALIDATION_BATCH_SIZE), labels.split(VALIDATION_BATCH_SIZE), strict=True):
+        for some, their in zip(images.split(_VALIDATION_BATCH_SIZE), labels.split(_VALIDATION_BATCH_SIZE), strict=True):
             total += loss(model, some, their, generator) * len(some)
     return total.item() / len(images)
 
@@ -277,7 +277,7 @@ def _check_finite(training: float, validation: float, epoch: int, label: str, co
 
 
 def _warn_if_collapsed(model: nn.Module, validation: LabeledImages, label: str) -> bool:
-    images = validation.images[:COLLAPSE_CHECK_IMAGES, :1]  # of pairs the clean ones
+    images = validation.images[:_COLLAPSE_CHECK_IMAGES, :1]  # of pairs the clean ones
     outputs = apply_model(model, images)
     collapsed = len(images) > 1 and outputs.shape == images.shape and is_constant(outputs, images)
     if collapsed:

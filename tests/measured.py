@@ -2,8 +2,7 @@
 
 import torch
 
-from magnet_helpers.study.results import Row
-from magnet_helpers.study.results_file import pack_bits, pack_sizes
+from magnet_helpers.study.results_file import Row, pack_bits, pack_sizes
 
 N = 500
 

@@ -14,7 +14,7 @@ LONGEST_FILE, LONGEST_FACE, MOST_ENTRIES = 300, 80, 24
 ORDER = """
 files workspace seeds device
 intervals models fast jacobian
-data inference losses training
+data inference contracts losses training
 defenses detectors magnet attacks evaluation robustness
 lab study
 plotting panels checks

@@ -5,8 +5,8 @@ import torch
 from tiny import tiny_images
 from torch import nn
 
-from magnet_helpers.attacks import FGSM
-from magnet_helpers.attacks.base import counted
+from magnet_helpers.attacks import FGSM, Knowledge
+from magnet_helpers.attacks.base import _counted
 from magnet_helpers.contracts import check_classes, check_reformed, n_classes_of
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.detectors import DivergenceDetector, ReconstructionDetector
@@ -80,10 +80,10 @@ def test_the_question_leaves_no_trace():
         def forward(self, images):
             return images + torch.rand_like(images)
 
-    with counted(model) as passes:
+    with _counted(model) as passes:
         n_classes_of(model, TEST.images)
         n_classes_of(nn.Sequential(Draws(), model), TEST.images)
-    assert (passes.forward, passes.backward) == (1, 0), "the model's own call is not counted, one through another is"
+    assert (passes.forward, passes.backward) == (1, 0), "the model's own call is not _counted, one through another is"
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), states[0])
@@ -159,9 +159,9 @@ def test_chance_is_one_of_the_classes():
     model = own_network(2)
     coins = type(TEST)(TEST.images, TEST.labels % 2)
     report = evaluate_defense(model, None, coins, FGSM(0.1))
-    assert report.accuracy("clean").interval[0] > 0.1
+    assert report.accuracy(Knowledge.NOTHING).interval[0] > 0.1
     assert any("is at chance level" in sentence for sentence in suspicions(report)) == (
-        report.accuracy("clean").interval[0] <= 0.5
+        report.accuracy(Knowledge.NOTHING).interval[0] <= 0.5
     )
 
 
@@ -202,5 +202,5 @@ def test_a_network_in_training_mode_is_evaluated_as_it_would_be_used(classes):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "running means too"
     assert all(torch.equal(value, again.answers()[name]) for name, value in report.answers().items())
     used = model.eval()(TEST.images).argmax(dim=1)
-    assert torch.equal(report.clean, used)
+    assert torch.equal(report.answers[Knowledge.NOTHING], used)
     assert evaluate_accuracy(model.train(), TEST).correct == int((used == TEST.labels).sum())

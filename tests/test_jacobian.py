@@ -6,7 +6,7 @@ from torch import nn
 from torch.func import functional_call, jacrev, jvp
 
 from magnet_helpers.fast import contraction, loops
-from magnet_helpers.fast.contraction import column_groups
+from magnet_helpers.fast.contraction import _column_groups
 from magnet_helpers.jacobian import jacobian_frobenius_squared, sigmoid_layer_frobenius_squared
 from magnet_helpers.models import ContractiveAutoencoder
 from magnet_helpers.seeds import initial_weights_from
@@ -186,7 +186,7 @@ def test_the_contractive_encoders_own_way_can_be_differentiated(whole_encoder):
 
 def test_columns_of_one_group_share_no_row(whole_encoder):
     layers, image = whole_encoder[0].encoder, whole_encoder[1]
-    directions, group, reach = column_groups(layers, (1, 28, 28))
+    directions, group, reach = _column_groups(layers, (1, 28, 28))
     assert directions.sum(0).eq(1).all()
     assert torch.equal(directions.flatten(1).argmax(0), group)
     for number in range(len(directions)):

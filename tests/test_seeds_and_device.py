@@ -7,10 +7,10 @@ from tiny import equal, tiny_images, weights
 from torch import nn
 
 from magnet_helpers.device import (
+    _multiplies_bfloat16,
     choose_device,
     device_of,
     full_precision,
-    multiplies_bfloat16,
     noise_device,
     place,
     precision_on,
@@ -174,12 +174,12 @@ def test_noise_is_drawn_on_the_cpu_but_for_cuda():
 @pytest.mark.parametrize(("feature", "expected"), [("amx_bf16", True), ("avx512_bf16", True), ("avx512_f", False)])
 def test_bfloat16_needs_instructions_of_its_own(monkeypatch, feature, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False, feature: True})
-    assert multiplies_bfloat16() is expected
+    assert _multiplies_bfloat16() is expected
 
 
 def test_an_older_pytorch_cannot_say(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert multiplies_bfloat16() is False
+    assert _multiplies_bfloat16() is False
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_an_older_pytorch_cannot_say(monkeypatch):
     ],
 )
 def test_the_precision_of_products(monkeypatch, device, precision, in_hardware, expected):
-    monkeypatch.setattr("magnet_helpers.device.multiplies_bfloat16", lambda: in_hardware)
+    monkeypatch.setattr("magnet_helpers.device._multiplies_bfloat16", lambda: in_hardware)
     one = torch.ones(2, 2)
     assert precision_on(torch.device(device), precision) == str(expected).removeprefix("torch.")
     with reduced_precision(torch.device(device), precision):
@@ -203,7 +203,7 @@ def test_the_precision_of_products(monkeypatch, device, precision, in_hardware, 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 @pytest.mark.filterwarnings("error")
 def test_a_gpu_keeps_to_its_own_default(monkeypatch, device):
-    monkeypatch.setattr("magnet_helpers.device.multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("magnet_helpers.device._multiplies_bfloat16", lambda: True)
     with reduced_precision(torch.device(device), "auto"):
         assert not torch.is_autocast_enabled(device)
 

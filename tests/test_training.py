@@ -111,7 +111,7 @@ def test_it_agrees_with_pytorchs_plain_adam():
 
 
 def test_validation_loss_is_measured_on_all_images_with_the_same_noise(monkeypatch):
-    monkeypatch.setattr("magnet_helpers.training.VALIDATION_BATCH_SIZE", 4)  # 9 images: 4, 4 and 1
+    monkeypatch.setattr("magnet_helpers.training._VALIDATION_BATCH_SIZE", 4)  # 9 images: 4, 4 and 1
     model, history = trained(config=dataclasses.replace(CONFIG, epochs=1))
     generator = new_generator(5, "validation noise")
     total = 0.0

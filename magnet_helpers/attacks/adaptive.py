@@ -32,8 +32,8 @@ def _as_magnet(model: nn.Module) -> MagNet:
 # ---- through reformer and detectors together
 
 
-PHASES = 4  # of `DetectorAwarePGD`; in each the steps are a third as long as before
-GROWTH = 1.1  # of its weights, per step
+_PHASES = 4  # of `DetectorAwarePGD`; in each the steps are a third as long as before
+_GROWTH = 1.1  # of its weights, per step
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class _Descent:
             seen = (excess + settings.slack).clamp(min=0).sum(dim=1)
             gain = margin.clamp(max=settings.confidence) - weight * seen
             (slope,) = torch.autograd.grad(gain.sum(), at)
-            length = settings.step_size / 3 ** (PHASES * step // settings.steps)
+            length = settings.step_size / 3 ** (_PHASES * step // settings.steps)
             at = (at + length * slope.sign()).clamp(low, high)
             weight = _reweighted(weight, margin >= settings.confidence, seen > 0)
         return torch.where(found[:, None, None, None], best, at.detach())
@@ -109,7 +109,7 @@ class _Descent:
 
 def _reweighted(weight: Tensor, wins: Tensor, is_seen: Tensor) -> Tensor:
     """Return each image's weight of the detectors for the next step, (N,): more where only they are in the way."""
-    return torch.where(wins & is_seen, weight * GROWTH, torch.where(wins | is_seen, weight, weight / GROWTH))
+    return torch.where(wins & is_seen, weight * _GROWTH, torch.where(wins | is_seen, weight, weight / _GROWTH))
 
 
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:

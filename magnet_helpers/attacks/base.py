@@ -73,7 +73,7 @@ class Passes:
 
 
 @contextmanager
-def counted(model: nn.Module) -> Iterator[Passes]:
+def _counted(model: nn.Module) -> Iterator[Passes]:
     """Count the images that pass a model, until the end of the block."""
     passes = Passes()
 
@@ -133,7 +133,7 @@ class Attack(ABC):
             if self.needs_labels:
                 todo = todo[~self.fooled(model, images, labels)]
             if len(todo):
-                with counted(model) as passes:
+                with _counted(model) as passes:
                     adversarial[todo] = self.perturb(model, images[todo], labels[todo])
                 count = len(todo)
             success = self.fooled(model, adversarial, labels)

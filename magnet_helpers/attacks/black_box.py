@@ -19,8 +19,8 @@ from magnet_helpers.device import device_of
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed, new_generator
 
-IMAGES_AT_ONCE = 25  # so that progress shows, and memory stays small
-RANDOM_STARTS = 50
+_IMAGES_AT_ONCE = 25  # so that progress shows, and memory stays small
+_RANDOM_STARTS = 50
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class SPSA(Attack):
 
         seed = derived_seed(self.seed, "SPSA")
         return in_batches(
-            without_gradients, model, images, labels, seed=seed, label=repr(self), batch_size=IMAGES_AT_ONCE
+            without_gradients, model, images, labels, seed=seed, label=repr(self), batch_size=_IMAGES_AT_ONCE
         )
 
 
@@ -98,7 +98,7 @@ class SPSA(Attack):
 class _OfART(Attack):
     """What the attacks of ART have in common."""
 
-    images_at_once: ClassVar[int] = IMAGES_AT_ONCE
+    images_at_once: ClassVar[int] = _IMAGES_AT_ONCE
 
     @abstractmethod
     def on(self, classifier: Any) -> Any:
@@ -259,7 +259,7 @@ class HopSkipJump(_OfART):
 
     def _arguments(self, model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Any]:
         generator = new_generator(self.seed, "HopSkipJump's beginnings")
-        noise = torch.rand((RANDOM_STARTS, *images.shape[1:]), generator=generator).to(images)
+        noise = torch.rand((_RANDOM_STARTS, *images.shape[1:]), generator=generator).to(images)
         pool = torch.cat([images, noise])
         answers = predict(model, pool).to(labels.device)
         distances = torch.cdist(images.flatten(start_dim=1), pool.flatten(start_dim=1))

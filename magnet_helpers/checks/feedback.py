@@ -14,7 +14,7 @@ from torch import Tensor
 
 Numbers = NDArray[np.float64]
 Case = tuple[tuple[object, ...], object, Mapping[str, object]]  # arguments, right values, hint → what a mistake gives
-FACTORS = (2.0, 3.0, 10.0, 28.0, 100.0, 784.0)  # of two, of a batch, percent, the sides and the pixels of an image
+_FACTORS = (2.0, 3.0, 10.0, 28.0, 100.0, 784.0)  # of two, of a batch, percent, the sides and the pixels of an image
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class CannotReadError(ValueError):
     """An answer is not made of numbers."""
 
 
-def as_numbers(answer: object) -> Numbers:
+def _as_numbers(answer: object) -> Numbers:
     """Return a number, a tensor, an array, or a list or tuple of them as one float64 array.
 
     Raises:
@@ -58,7 +58,7 @@ def as_numbers(answer: object) -> Numbers:
     if isinstance(answer, Tensor):
         answer = answer.detach().cpu()
     elif isinstance(answer, list | tuple):
-        parts = [as_numbers(part) for part in answer]
+        parts = [_as_numbers(part) for part in answer]
         if len({part.shape for part in parts}) > 1:
             raise CannotReadError(f"expected parts of one shape, got {[part.shape for part in parts]}")
         return np.stack(parts) if parts else np.zeros(0)
@@ -68,7 +68,7 @@ def as_numbers(answer: object) -> Numbers:
         raise CannotReadError(f"expected numbers, got a {type(answer).__name__}") from error
 
 
-def is_near(answer: Numbers, right: Numbers, tolerance: float) -> bool:
+def _is_near(answer: Numbers, right: Numbers, tolerance: float) -> bool:
     """Whether two arrays of one shape agree to `tolerance`, relative to the largest of the right values."""
     scale = max(float(np.abs(right).max(initial=0.0)), 1e-12)
     return (
@@ -89,27 +89,27 @@ def compare(
         mistakes: hint → the values that this mistake gives. The first that equals the answer is named.
         tolerance: largest difference, relative to the largest right value.
     """
-    expected = as_numbers(right)
+    expected = _as_numbers(right)
     try:
-        numbers = as_numbers(answer)
+        numbers = _as_numbers(answer)
     except CannotReadError as error:
         return off(str(error))
     for hint, values in (mistakes or {}).items():
-        wrong = as_numbers(values)
-        if is_near(numbers, wrong, tolerance) and not is_near(numbers, expected, tolerance):
+        wrong = _as_numbers(values)
+        if _is_near(numbers, wrong, tolerance) and not _is_near(numbers, expected, tolerance):
             return off(hint)
     if numbers.shape != expected.shape:
         return off(f"expected the shape {expected.shape}, got {numbers.shape}")
     if not np.isfinite(numbers).all():
         return off("some values are infinite or not a number (nan)")
-    if is_near(numbers, expected, tolerance):
+    if _is_near(numbers, expected, tolerance):
         return Feedback(True, "all values agree")
-    if is_near(-numbers, expected, tolerance):
+    if _is_near(-numbers, expected, tolerance):
         return off("the size is right, the sign is not")
-    for factor in FACTORS:
-        if is_near(numbers / factor, expected, tolerance):
+    for factor in _FACTORS:
+        if _is_near(numbers / factor, expected, tolerance):
             return off(f"every value is {factor:g} times too large")
-        if is_near(numbers * factor, expected, tolerance):
+        if _is_near(numbers * factor, expected, tolerance):
             return off(f"every value is {factor:g} times too small")
     gap = np.abs(numbers - expected)
     count = int((gap > tolerance * np.abs(expected).max()).sum())

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from magnet_helpers.checks.feedback import Feedback, check, check_gradient
 
-Z = 1.959964
+_Z = 1.959964
 
 
 def check_count(count_correct: Callable[..., object]) -> Feedback:
@@ -75,8 +75,8 @@ def check_wilson_interval(wilson_interval: Callable[..., object]) -> Feedback:
     for k, n in ((95, 100), (0, 20), (20, 20), (7, 9)):
         bounds = binomtest(k, n).proportion_ci(0.95, method="wilson")
         share = k / n
-        plain = Z * sqrt(share * (1 - share) / n)
-        middle, reach = share + Z**2 / (2 * n), Z * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+        plain = _Z * sqrt(share * (1 - share) / n)
+        middle, reach = share + _Z**2 / (2 * n), _Z * sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
         mistakes = {
             "this is the simple interval, p ± z·√(p(1−p)/n): at k = n it has no width": (share - plain, share + plain),
             "the division by 1 + z²/n is missing": (middle - reach, middle + reach),

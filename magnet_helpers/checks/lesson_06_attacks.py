@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from magnet_helpers.checks.feedback import Feedback, attempt, check, off
 
-EPSILON = 0.2
+_EPSILON = 0.2
 
 
 def _network(seed: int) -> tuple[nn.Module, nn.Module, Tensor]:
@@ -39,7 +39,7 @@ def _gradient(network: Callable[[Tensor], Tensor], images: Tensor, labels: Tenso
 
 
 def _step(images: Tensor, gradient: Tensor) -> Tensor:
-    return (images + EPSILON * gradient.sign()).clamp(0, 1)
+    return (images + _EPSILON * gradient.sign()).clamp(0, 1)
 
 
 def _mistakes(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, object]:
@@ -51,18 +51,18 @@ def _mistakes(network: nn.Module, images: Tensor, labels: Tensor) -> dict[str, o
         x = images.clone().requires_grad_()
         (of_logit,) = torch.autograd.grad(network(x).gather(1, labels[:, None]).sum(), x)
     return {
-        "the step goes downhill: it makes the loss smaller": (images - EPSILON * signs).clamp(0, 1),
-        "the gradient's own size decides here; in FGSM every pixel moves by ε": (images + EPSILON * gradient).clamp(
+        "the step goes downhill: it makes the loss smaller": (images - _EPSILON * signs).clamp(0, 1),
+        "the gradient's own size decides here; in FGSM every pixel moves by ε": (images + _EPSILON * gradient).clamp(
             0, 1
         ),
         "the size of the mean loss's gradient decides here; in FGSM every pixel moves by ε": (
-            images + EPSILON * gradient / len(images)
+            images + _EPSILON * gradient / len(images)
         ).clamp(0, 1),
-        "the result leaves the range of pixels": images + EPSILON * signs,
-        "the range of pixels is another one": (images + EPSILON * signs).clamp(-1, 1),
-        "this is the change; wanted is the changed image": EPSILON * signs,
+        "the result leaves the range of pixels": images + _EPSILON * signs,
+        "the range of pixels is another one": (images + _EPSILON * signs).clamp(-1, 1),
+        "this is the change; wanted is the changed image": _EPSILON * signs,
         "a pixel without influence has moved: what is the sign of 0?": (
-            images + torch.where(gradient > 0, EPSILON, -EPSILON)
+            images + torch.where(gradient > 0, _EPSILON, -_EPSILON)
         ).clamp(0, 1),
         "a softmax comes before the loss; cross entropy wants the logits": _step(images, of_probabilities),
         "the gradient is that of one logit; wanted is that of the loss": _step(images, -of_logit),
@@ -109,8 +109,8 @@ def check_fgsm(fgsm: Callable[..., object]) -> Feedback:
         )
     }
     right, success = _step(images, _gradient(network, images, labels)), "one step uphill, within ε and within [0, 1]"
-    feedback = check(fgsm, [((network, images, labels, EPSILON), right, mistakes)], success=success)
-    feedback = feedback and _leaves_no_trace(fgsm, [network], images, labels, EPSILON)
+    feedback = check(fgsm, [((network, images, labels, _EPSILON), right, mistakes)], success=success)
+    feedback = feedback and _leaves_no_trace(fgsm, [network], images, labels, _EPSILON)
     return Feedback(True, success) if feedback else feedback
 
 
@@ -135,8 +135,8 @@ def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Feedback:
         "the target is the network's probabilities; wanted is its answer, one digit": _step(images, moving),
     }
     right, success = _step(images, _gradient(network, images, answers)), "one step away from the network's own answers"
-    feedback = check(fgsm_predicted, [((network, images, EPSILON), right, mistakes)], success=success)
-    feedback = feedback and _leaves_no_trace(fgsm_predicted, [network], images, EPSILON)
+    feedback = check(fgsm_predicted, [((network, images, _EPSILON), right, mistakes)], success=success)
+    feedback = feedback and _leaves_no_trace(fgsm_predicted, [network], images, _EPSILON)
     return Feedback(True, success) if feedback else feedback
 
 
@@ -175,8 +175,8 @@ def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Feedback:
         ),
     }
     right, success = _step(images, gradient), "the gradient goes through the reformer"
-    feedback = check(white_box_fgsm, [((reformer, classifier, images, EPSILON), right, mistakes)], success=success)
-    feedback = feedback and _leaves_no_trace(white_box_fgsm, [reformer, classifier], images, EPSILON)
+    feedback = check(white_box_fgsm, [((reformer, classifier, images, _EPSILON), right, mistakes)], success=success)
+    feedback = feedback and _leaves_no_trace(white_box_fgsm, [reformer, classifier], images, _EPSILON)
     return Feedback(True, success) if feedback else feedback
 
 
@@ -191,16 +191,18 @@ def check_targeted_step(targeted_step: Callable[..., object]) -> Feedback:
     _, network, images = _network(64)
     targets = (network(images).argmax(dim=1) + torch.tensor([1, 2, 3, 4, 5, 6])) % 10
     gradient = _gradient(network, images, targets)
-    right = (images - EPSILON * gradient.sign()).clamp(0, 1)
+    right = (images - _EPSILON * gradient.sign()).clamp(0, 1)
     own = _gradient(network, images, network(images).argmax(dim=1))
     mistakes = {
         "this step leads away from the target: its loss grows": _step(images, gradient),
         "this is FGSM on the network's own answers: the target is not used": _step(images, own),
-        "the gradient's own size decides here; every pixel should move by ε": (images - EPSILON * gradient).clamp(0, 1),
-        "the result leaves the range of pixels": images - EPSILON * gradient.sign(),
+        "the gradient's own size decides here; every pixel should move by ε": (images - _EPSILON * gradient).clamp(
+            0, 1
+        ),
+        "the result leaves the range of pixels": images - _EPSILON * gradient.sign(),
     }
     return check(
         targeted_step,
-        [((network, images, targets, EPSILON), right, mistakes)],
+        [((network, images, targets, _EPSILON), right, mistakes)],
         success="one step downhill on the target's loss, within ε and within [0, 1]",
     )

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from magnet_helpers.data.errors import DataError, WrongFileError
 
-FILES = ("t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte")
+_FILES = ("t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte")
 GZIP_START = b"\x1f\x8b"
 _LABELS_MAGIC, _IMAGES_MAGIC = 2049, 2051
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
+def _read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array in one IDX file (gzip-compressed or not): labels (N,) or images (N, H, W).
 
     Raises `WrongFileError` for a truncated file, a wrong magic number and sizes that disagree, and
@@ -29,7 +29,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def read_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """Return the contents of the four files of any dataset, keyed by the names in `FILES`.
+    """Return the contents of the four files of any dataset, keyed by the names in `_FILES`.
 
     Images have shape (N, H, W) and values 0-255, labels have shape (N,). Each file may be gzip-compressed (`.gz`) or
     not; where both are there, the compressed one is taken, and the other has to hold the same.
@@ -40,7 +40,7 @@ def read_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
     if not folder.is_dir():
         raise DataError(f"expected a folder with IDX files, got {folder}, which is not there: correct the path.")
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for name in FILES:
+    for name in _FILES:
         first, *others = existing_places(folder, name)
         content = decompressed(first, str(first))
         arrays[name] = parsed(content, str(first))
@@ -59,7 +59,7 @@ def existing_places(folder: Path, name: str) -> list[Path]:
     places = possible_places(folder, name)
     if not places:
         raise DataError(
-            f"{folder} should hold the files {', '.join(FILES)} (each as it is or with .gz), but {name} is not there."
+            f"{folder} should hold the files {', '.join(_FILES)} (each as it is or with .gz), but {name} is not there."
         )
     return places
 

@@ -3,7 +3,7 @@
 Answers for mirrors, time-outs and disks that fail. Whether a file is the published one is left to the check that
 `mnist_files` passes in.
 
-Environment variable: `MAGNET_MNIST_MIRRORS` replaces `MIRRORS` with a space-separated list of addresses that serve
+Environment variable: `MAGNET_MNIST_MIRRORS` replaces `_MIRRORS` with a space-separated list of addresses that serve
 `<file>.gz`.
 """
 
@@ -26,21 +26,21 @@ from tqdm import TqdmWarning, tqdm
 from magnet_helpers.data.errors import DataError, WrongFileError
 from magnet_helpers.data.idx import GZIP_START
 
-MIRRORS = (
+_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-CONNECT_SECONDS = 3.0  # to reach a mirror
-READ_SECONDS = 4.0  # of silence, after which a mirror is given up
-DECISION_SECONDS = 8.0  # of waiting for a first byte, over all mirrors together
-PART_SECONDS = 24 * 3600.0  # age from which a half-written file belongs to no running download
+_CONNECT_SECONDS = 3.0  # to reach a mirror
+_READ_SECONDS = 4.0  # of silence, after which a mirror is given up
+_DECISION_SECONDS = 8.0  # of waiting for a first byte, over all mirrors together
+_PART_SECONDS = 24 * 3600.0  # age from which a half-written file belongs to no running download
 
 # Returns the contents of the file `path` for the name of an MNIST file; `source` is what its errors call the file.
 # Raises `WrongFileError` if they are not the published ones.
 Check = Callable[[Path, str, str], NDArray[np.uint8]]
 
 
-def folder_error(folder: Path, error: OSError) -> DataError:
+def _folder_error(folder: Path, error: OSError) -> DataError:
     """Return the error that says why nothing can be stored in `folder`, and what to do."""
     return DataError(
         f"MNIST cannot be stored in {folder}: {error.strerror or error}. Free some space or make "
@@ -56,18 +56,18 @@ def download_files(names: list[str], folder: Path, check: Check) -> dict[str, ND
     folder does not take them.
     """
     _remove_old_parts(folder)
-    mirrors = tuple(os.environ.get("MAGNET_MNIST_MIRRORS", "").split()) or MIRRORS
+    mirrors = tuple(os.environ.get("MAGNET_MNIST_MIRRORS", "").split()) or _MIRRORS
     arrays: dict[str, NDArray[np.uint8]] = {}
     failures: list[str] = []
     waited = 0.0
     for mirror in mirrors:
-        if waited >= DECISION_SECONDS:
+        if waited >= _DECISION_SECONDS:
             failures.append(f"{mirror} was not asked: the others took {waited:.0f} seconds.")
             continue
         urls = {n: f"{mirror.rstrip('/')}/{n}.gz" for n in names if n not in arrays}
         started = time.monotonic()
         try:
-            _await_first_byte(next(iter(urls.values())), DECISION_SECONDS - waited)
+            _await_first_byte(next(iter(urls.values())), _DECISION_SECONDS - waited)
             for name, url in urls.items():
                 arrays[name] = _fetch(url, name, folder, check)
             return arrays
@@ -75,7 +75,7 @@ def download_files(names: list[str], folder: Path, check: Check) -> dict[str, ND
             failures.append(f"{mirror} {_in_words(error)}.")
         except WrongFileError as error:
             failures.append(str(error))
-        waited += min(time.monotonic() - started, READ_SECONDS)  # progress before it is no waiting
+        waited += min(time.monotonic() - started, _READ_SECONDS)  # progress before it is no waiting
     raise DataError(
         f"MNIST is not in {folder}, and no mirror could provide it:\n  "
         + "\n  ".join(failures)
@@ -88,7 +88,7 @@ def _remove_old_parts(folder: Path) -> None:
     """Remove what downloads have left that were killed; younger ones may still be at work in another process."""
     for part in folder.glob(f".*-ubyte-{'[0-9a-f]' * 32}.part"):  # named by `_fetch`, and by nobody else
         with suppress(OSError):
-            if time.time() - part.stat().st_mtime > PART_SECONDS:
+            if time.time() - part.stat().st_mtime > _PART_SECONDS:
                 part.unlink()
 
 
@@ -101,7 +101,7 @@ def _await_first_byte(url: str, seconds: float) -> None:
     outcome: queue.SimpleQueue[requests.RequestException | None] = queue.SimpleQueue()
 
     def ask() -> None:
-        timeout = (CONNECT_SECONDS, READ_SECONDS)
+        timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         try:
             with requests.get(url, stream=True, timeout=timeout) as response:
                 next(response.iter_content(1), b"")
@@ -112,7 +112,7 @@ def _await_first_byte(url: str, seconds: float) -> None:
 
     threading.Thread(target=ask, name="mnist-first-byte", daemon=True).start()
     try:
-        error = outcome.get(timeout=min(seconds, READ_SECONDS))
+        error = outcome.get(timeout=min(seconds, _READ_SECONDS))
     except queue.Empty:
         raise requests.Timeout("no first byte in time") from None
     if error is not None:
@@ -125,7 +125,7 @@ def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{name}-{uuid.uuid4().hex}.part"
         try:
-            timeout = (CONNECT_SECONDS, READ_SECONDS)
+            timeout = (_CONNECT_SECONDS, _READ_SECONDS)
             # pooch sets the total itself, but takes a bar with none for no bar.
             with tqdm(total=1, desc=name, unit="B", unit_scale=True, leave=False) as bar:
                 _downloader()(progressbar=bar, timeout=timeout)(url, str(part), None)
@@ -140,7 +140,7 @@ def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]
     except requests.RequestException:
         raise  # is an OSError too, but the mirror's failure, not the folder's
     except OSError as error:
-        raise folder_error(folder, error) from error
+        raise _folder_error(folder, error) from error
     return array
 
 

@@ -60,7 +60,7 @@ def frobenius_squared(encode: Encoder, images: Tensor) -> Tensor | None:
     triples = [layers[start : start + 3] for start in range(0, len(layers), 3)]
     if not all(len(triple) == 3 and is_pooled_convolution(*triple) for triple in triples):
         return None
-    groups = column_groups(model.encoder, tuple(images.shape[1:]))
+    groups = _column_groups(model.encoder, tuple(images.shape[1:]))
     groups = ColumnGroups(*(part.to(images.device) for part in groups))
     return torch.stack([_frobenius_squared(model, image, groups) for image in images])
 
@@ -113,7 +113,7 @@ class ColumnGroups(NamedTuple):
     reach: Tensor
 
 
-def column_groups(layers: nn.Sequential, shape: tuple[int, ...]) -> ColumnGroups:
+def _column_groups(layers: nn.Sequential, shape: tuple[int, ...]) -> ColumnGroups:
     """Return the groups, which do not depend on the weights.
 
     Args:
@@ -122,13 +122,13 @@ def column_groups(layers: nn.Sequential, shape: tuple[int, ...]) -> ColumnGroups
     """
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     sizes = tuple(layer.kernel_size[0] for layer in convolutions)
-    return _column_groups(sizes, convolutions[-1].out_channels, shape)
+    return _groups_of_sizes(sizes, convolutions[-1].out_channels, shape)
 
 
 @cache
 @torch.inference_mode(False)
 @torch.no_grad()
-def _column_groups(kernel_sizes: tuple[int, ...], channels: int, shape: tuple[int, ...]) -> ColumnGroups:
+def _groups_of_sizes(kernel_sizes: tuple[int, ...], channels: int, shape: tuple[int, ...]) -> ColumnGroups:
     pixels = torch.Size(shape).numel()
     reach = torch.eye(pixels, device="cpu", dtype=torch.float32).view(-1, *shape)
     for size in kernel_sizes:

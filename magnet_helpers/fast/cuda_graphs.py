@@ -12,7 +12,7 @@ from torch import Tensor
 
 from magnet_helpers.fast.switch import is_allowed
 
-WARM_UP_STEPS = 3
+_WARM_UP_STEPS = 3
 _ONE_AT_A_TIME = Lock()
 
 
@@ -40,7 +40,7 @@ def captured(
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(WARM_UP_STEPS):
+            for _ in range(_WARM_UP_STEPS):
                 step(batch)
         torch.cuda.current_stream().wait_stream(stream)
         for name, tensor in state().items():

@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.nn.modules.module import _has_any_global_hook
 
-KINDS: tuple[type[nn.Module], ...] = (
+_KINDS: tuple[type[nn.Module], ...] = (
     *(nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.MaxPool2d, nn.ReLU, nn.Sequential),
 )
-_FORWARDS = {kind: kind.forward for kind in KINDS}
-_METHODS = {kind: frozenset(name for parent in kind.__mro__ for name in vars(parent)) for kind in KINDS}
+_FORWARDS = {kind: kind.forward for kind in _KINDS}
+_METHODS = {kind: frozenset(name for parent in kind.__mro__ for name in vars(parent)) for kind in _KINDS}
 
 
 def is_untouched(layer: nn.Module, kind: type[nn.Module], ours: frozenset[str] = frozenset()) -> bool:
@@ -19,7 +19,7 @@ def is_untouched(layer: nn.Module, kind: type[nn.Module], ours: frozenset[str] =
 
     Args:
         layer: the layer.
-        kind: one of `KINDS`.
+        kind: one of `_KINDS`.
         ours: methods that the layer may have of its own.
     """
     return (

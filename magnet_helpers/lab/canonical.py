@@ -7,7 +7,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PACKAGE = "magnet_helpers"
-IS_SHARED = "global"  # instead of a path: a function's `global` statement
+_IS_SHARED = "global"  # instead of a path: a function's `global` statement
 _LEFT_OUT = {"ctx", "kind", "type_comment"}
 _NO_TEXT = "str:''"
 _MARKS = {"ClassVar", "InitVar", "KW_ONLY"}  # annotations that change what a dataclass does
@@ -148,7 +148,7 @@ class Writer:
         for annotation in (*(parameter.annotation for parameter in parameters), node.returns):
             self.annotation(annotation, around)
         inside = {**around, **{parameter.arg: "" for parameter in parameters}, **self._bound(node.body)}
-        inside = {name: path for name, path in inside.items() if path != IS_SHARED}
+        inside = {name: path for name, path in inside.items() if path != _IS_SHARED}
         head = {"name": node.name, "args": node.args, "decorators": node.decorator_list}
         return self._node(type(node).__name__, scope, head) + self.write(node.body, inside)
 
@@ -191,7 +191,7 @@ def has_no_effect(node: object) -> bool:
 
 
 def bound_names(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
-    """Yield each name that a statement binds where it stands, with the dotted path that it imports, "" or `IS_SHARED`.
+    """Yield each name that a statement binds where it stands, with the dotted path that it imports, "" or `_IS_SHARED`.
 
     Args:
         node: what is inside its functions, classes and comprehensions binds no name here.
@@ -217,7 +217,7 @@ def bound_names(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
             if not isinstance(ctx, ast.Load):
                 yield name, ""
         case ast.Global(names=shared):
-            yield from ((name, IS_SHARED) for name in shared)
+            yield from ((name, _IS_SHARED) for name in shared)
         case ast.Lambda():
             return
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():

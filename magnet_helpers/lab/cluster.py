@@ -5,7 +5,6 @@ it arrives. A task whose worker has died is done again elsewhere, by Dask. A wor
 is refused before it makes a number. Needs the extra `cluster`.
 """
 
-import pickle
 import zlib
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -24,8 +23,8 @@ from magnet_helpers.lab.tasks import Inputs, Task
 if TYPE_CHECKING:
     from distributed import Client
 
-SPLITS = ("train", "validation", "test")
-MANY = 10_000  # Dask itself decides how many of the tasks that are ready run at once
+_SPLITS = ("train", "validation", "test")
+_MANY = 10_000  # Dask itself decides how many of the tasks that are ready run at once
 
 
 class OtherCodeError(RuntimeError):
@@ -46,7 +45,7 @@ class Cluster(Crew):
 
     def __init__(self, client: "Client", data: ImageData, store: Store) -> None:
         _check_workers(client)
-        self.size, self.client, self.data, self.store = MANY, client, data, store
+        self.size, self.client, self.data, self.store = _MANY, client, data, store
         # The images travel as a task, so a worker that dies with them takes nothing with it that cannot be made again.
         self.images = client.submit(_unpack, _pack(data), key=f"images-{data.fingerprint[:16]}")
         self.executor = client.get_executor(pure=False, retries=1)
@@ -56,9 +55,7 @@ class Cluster(Crew):
         inputs = {need.key: self._stored(need) for need in task.needs}
         settings = task.settings(self.data.fingerprint)
         key = f"{settings['kind']}-{self.store.folder(settings).name}"
-        future: Future[Artifact] = self.executor.submit(
-            _run, package_version(), pickle.dumps(task), inputs, self.images, key=key
-        )
+        future: Future[Artifact] = self.executor.submit(_run, package_version(), task, inputs, self.images, key=key)
         return future
 
     def _stored(self, task: Task) -> Artifact:
@@ -97,20 +94,19 @@ def _check_workers(client: "Client") -> None:
         )
 
 
-def _run(ours: str, pickled: bytes, inputs: Inputs, data: ImageData) -> Artifact:
+def _run(ours: str, task: Task, inputs: Inputs, data: ImageData) -> Artifact:
     """Do a task on a worker, which may have joined after the others were asked for their code."""
     if package_version() != ours:
         raise OtherCodeError(
             f"the client's code is {ours}, this worker's is {package_version()}: install the same version on both"
         )
     torch.set_num_threads(1)  # a worker is one of several on its machine
-    task: Task = pickle.loads(pickled)
     return task.run(inputs, data, choose_device())
 
 
 def _pack(data: ImageData) -> tuple[bytes, str, str]:
     tensors: dict[str, Tensor] = {}
-    for split in SPLITS:
+    for split in _SPLITS:
         images: LabeledImages = getattr(data, split)
         tensors |= {f"{split}.images": images.images, f"{split}.labels": images.labels}
     return zlib.compress(save(tensors), 1), data.name, data.fingerprint
@@ -119,5 +115,5 @@ def _pack(data: ImageData) -> tuple[bytes, str, str]:
 def _unpack(packed: tuple[bytes, str, str]) -> ImageData:
     text, name, fingerprint = packed
     tensors = load(zlib.decompress(text))
-    splits = {split: LabeledImages(tensors[f"{split}.images"], tensors[f"{split}.labels"]) for split in SPLITS}
+    splits = {split: LabeledImages(tensors[f"{split}.images"], tensors[f"{split}.labels"]) for split in _SPLITS}
     return ImageData(name, splits["train"], splits["validation"], splits["test"], fingerprint)

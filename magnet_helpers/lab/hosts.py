@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
-def has_nvidia_gpu() -> bool:
+def _has_nvidia_gpu() -> bool:
     """Whether NVIDIA's driver knows a GPU here, whatever PyTorch says."""
-    if NVIDIA_DRIVER.is_dir() and any(NVIDIA_DRIVER.iterdir()):
+    if _NVIDIA_DRIVER.is_dir() and any(_NVIDIA_DRIVER.iterdir()):
         return True
     command = shutil.which("nvidia-smi")
     if command is None:
@@ -35,7 +35,7 @@ def gpu_hint(device: torch.device, environment: Mapping[str, str]) -> str:
         return ""
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         return f"a GPU is here, but MAGNET_DEVICE is {environment.get('MAGNET_DEVICE')!r}: unset it to train faster"
-    if has_nvidia_gpu():
+    if _has_nvidia_gpu():
         if torch.version.cuda is None:
             return f"a GPU is here, but PyTorch {torch.__version__} cannot use one: install a build of it with CUDA"
         return (

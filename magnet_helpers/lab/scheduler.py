@@ -29,7 +29,7 @@ from magnet_helpers.lab.tasks import Task, longest_first
 from magnet_helpers.training import warn_collapsed
 
 ResultT = TypeVar("ResultT")
-SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_LOOKS = 1.0
 STREAMS = 8
 
 
@@ -190,7 +190,7 @@ def _start_worker(parent: int) -> None:
 
     def leave_with_parent() -> None:
         while os.getppid() == parent:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
         os._exit(1)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()

@@ -20,7 +20,7 @@ from magnet_helpers.training import Checkpoint
 TaskT = TypeVar("TaskT", bound="Task")
 Inputs = Mapping[str, Artifact]  # by the key of what was needed
 # What decides about settings, and about nothing else: all that it decides is in the key beside the code.
-APART = (
+_APART = (
     *("defenses:Defense", "defenses:NO_REFORMER", "defenses:denoising"),
     *("lab.budget:Budget", "lab.trainings:TrainingSpecs"),
 )
@@ -53,7 +53,7 @@ class Task(ABC):
     @property
     def code(self) -> str:
         """The version of all code that its outcome passes through (`code_version`)."""
-        return code_version(*self.entries, apart=APART)
+        return code_version(*self.entries, apart=_APART)
 
     @abstractmethod
     def settings(self, fingerprint: str) -> Settings:

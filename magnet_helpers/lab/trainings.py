@@ -25,8 +25,8 @@ from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generat
 from magnet_helpers.training import Checkpoint, TrainingConfig, fit
 
 # For `TrainingSpec.work`: MNIST's training images, and a training step of each network beside the plain autoencoder's.
-ALL_IMAGES = 55_000
-COST = {ConvAutoencoder: 1.0, ConvClassifier: 1.7, ContractiveAutoencoder: 3.0}
+_ALL_IMAGES = 55_000
+_COST = {ConvAutoencoder: 1.0, ConvClassifier: 1.7, ContractiveAutoencoder: 3.0}
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class TrainingSpec(Task):
     @cached_property
     def work(self) -> float:
         """Roughly how long it trains, in images that pass one autoencoder: it decides about the order of work only."""
-        passes = self.config.epochs * (self.images or ALL_IMAGES)
-        return passes * sum(COST.get(type(part), 0.0) for part in self._outline.modules())
+        passes = self.config.epochs * (self.images or _ALL_IMAGES)
+        return passes * sum(_COST.get(type(part), 0.0) for part in self._outline.modules())
 
     @property
     def entries(self) -> tuple[object, ...]:
@@ -113,7 +113,7 @@ class TrainingSpec(Task):
         """Train the network and return its weights and the record of its training."""
         model = self.untrained()
         parents = [parent.restored(inputs[parent.key].tensors, device) for parent in self.parents]
-        train, validation = start_from_parents(
+        train, validation = _start_from_parents(
             self,
             model,
             parents,
@@ -235,7 +235,7 @@ class TrainingSpecs:
         )
 
 
-def start_from_parents(
+def _start_from_parents(
     spec: TrainingSpec, model: nn.Module, parents: list[nn.Module], train: LabeledImages, validation: LabeledImages
 ) -> tuple[LabeledImages, LabeledImages]:
     """Bring in what the parents of a spec contribute, and return the images to train and to validate on.

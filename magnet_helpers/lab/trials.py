@@ -20,7 +20,7 @@ from magnet_helpers.magnet import MAGNETS_FALSE_POSITIVE_RATE, MagNet, MagNetSpe
 from magnet_helpers.training import Checkpoint
 
 # What attackers train for themselves who know how the defence is made, but not its weights.
-ATTACKERS_OWN: tuple[Defense, ...] = (denoising(0.2), denoising(0.3))
+_ATTACKERS_OWN: tuple[Defense, ...] = (denoising(0.2), denoising(0.3))
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Trial(Task):
         """The attackers' images, if they are the same for every defence."""
         if not self.threat.knows.needs_no_defense:
             return None
-        own = ATTACKERS_OWN if self.threat.knows is Knowledge.OWN_AUTOENCODERS else ()
+        own = _ATTACKERS_OWN if self.threat.knows is Knowledge.OWN_AUTOENCODERS else ()
         reformers = tuple(self.specs.reformer(defense) for defense in own)
         return AttackedImages(self.threat.attack, self.specs.classifier(), reformers, self.images, spares_wrong=True)
 

@@ -13,13 +13,13 @@ from magnet_helpers.lab.trials import Trial, all_trials
 from magnet_helpers.study.grid import GRID, MAGNETS_PARTS, TABLE_4, UNDER_ATTACK, VARIANTS
 from magnet_helpers.study.threats import STRONG_ATTACK, TRUE_LABELS_ATTACK, all_threats, confident_threats
 
-STRONG_ATTACK_IMAGES = 1_000
-JACOBIAN_IMAGES = 100
+_STRONG_ATTACK_IMAGES = 1_000
+_JACOBIAN_IMAGES = 100
 CLASSIFIER_EPOCHS = (5, 10, 30)
 PARTS = ("grid", "variants", "labels", "classifier", "pgd", "cross")
 
 
-def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int, n_classes: int = 10) -> list[Report]:
+def _reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int, n_classes: int = 10) -> list[Report]:
     """Return the reports of one seed of the paper's protocol.
 
     Args:
@@ -27,7 +27,7 @@ def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int
         seed: of the classifier and of every reformer.
         parts: `"grid"`: Tables 2, 3 and 4; `"variants"`: the author's program beside the text; `"labels"`: Table 4 with
             FGSM on the true labels; `"classifier"`: Table 4 with classifiers trained for `CLASSIFIER_EPOCHS`; `"pgd"`:
-            Table 4 under `STRONG_ATTACK`; `"cross"` belongs to several seeds, see `crossed_reports`.
+            Table 4 under `STRONG_ATTACK`; `"cross"` belongs to several seeds, see `_crossed_reports`.
         images: number of test images.
         n_classes: of the images.
     """
@@ -47,13 +47,13 @@ def reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: int
                     other = TrainingSpecs(replace(budget, classifier_epochs=epochs), seed, n_classes).classifier()
                     reports += [_report(defense, other, specs, images) for defense in TABLE_4]
             case "pgd":
-                few = min(images, STRONG_ATTACK_IMAGES)
+                few = min(images, _STRONG_ATTACK_IMAGES)
                 by_fgsm = [_report(defense, classifier, specs, few) for defense in TABLE_4]
                 reports += [replace(report, attack=STRONG_ATTACK) for report in by_fgsm]
     return list(dict.fromkeys(reports))
 
 
-def crossed_reports(budget: Budget, seeds: Sequence[int], images: int, n_classes: int = 10) -> list[Report]:
+def _crossed_reports(budget: Budget, seeds: Sequence[int], images: int, n_classes: int = 10) -> list[Report]:
     """Return Table 4 with the reformers of each seed before the classifiers of every other."""
     specs = {seed: TrainingSpecs(budget, seed, n_classes) for seed in seeds}
     return [
@@ -67,7 +67,7 @@ def crossed_reports(budget: Budget, seeds: Sequence[int], images: int, n_classes
 
 def _report(defense: Defense, classifier: TrainingSpec, specs: TrainingSpecs, images: int) -> Report:
     reformer = None if defense == NO_REFORMER else specs.reformer(defense)
-    measured = min(images, JACOBIAN_IMAGES) if defense.family == "contractive" else 0
+    measured = min(images, _JACOBIAN_IMAGES) if defense.family == "contractive" else 0
     return Report(defense, classifier, reformer, PAPER_ATTACK, images, specs.seed, measured)
 
 
@@ -77,7 +77,7 @@ def protocol(
     """Return the steps of the paper's protocol: the reports of each seed, then those of crossed seeds.
 
     Args:
-        budget, parts, images, n_classes: as in `reports_of_seed`.
+        budget, parts, images, n_classes: as in `_reports_of_seed`.
         seeds: of classifier and reformers.
 
     Raises:
@@ -87,8 +87,8 @@ def protocol(
         raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     if "cross" in parts and len(seeds) < 2:
         raise ValueError("to cross classifiers and reformers takes at least two seeds")
-    steps = [reports_of_seed(budget, seed, parts, images, n_classes) for seed in seeds]
-    return [*steps, crossed_reports(budget, seeds, images, n_classes)] if "cross" in parts else steps
+    steps = [_reports_of_seed(budget, seed, parts, images, n_classes) for seed in seeds]
+    return [*steps, _crossed_reports(budget, seeds, images, n_classes)] if "cross" in parts else steps
 
 
 def attack_study(budget: Budget, seed: int, images: int | None = None, n_classes: int = 10) -> list[Trial]:

@@ -12,7 +12,7 @@ from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, 
 from magnet_helpers.lab.lab import PAPER_ATTACK
 from magnet_helpers.study.grid import NOISE_LEVELS, PENALTY_WEIGHTS
 
-TEST_IMAGES = 10_000
+_TEST_IMAGES = 10_000
 
 
 @dataclass(frozen=True)

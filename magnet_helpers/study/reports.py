@@ -108,30 +108,30 @@ def write_attack_report(path: Path, results: Results) -> None:
 # ---- one run of the course
 
 
-def results_of(lab: Lab, defenses: Iterable[Defense]) -> Results:
+def _results_of(lab: Lab, defenses: Iterable[Defense]) -> Results:
     """Return the results of a lab's own reports of these defences, which are made if they are missing."""
     cells = [lab.cell(defense) for defense in defenses]
     lab.make(cells)
     return Results(row for cell in cells for row in rows_of(lab, cell))
 
 
-def comparison_frame(lab: Lab, defenses: Iterable[Defense]) -> pd.DataFrame:
+def _comparison_frame(lab: Lab, defenses: Iterable[Defense]) -> pd.DataFrame:
     """Return a table with one row per defence: our accuracy with its 95 % interval, and the paper's, in percent."""
     defenses = tuple(defenses)
-    return accuracy_frame(results_of(lab, defenses), defenses, beside_paper=True).drop(columns="seeds")
+    return accuracy_frame(_results_of(lab, defenses), defenses, beside_paper=True).drop(columns="seeds")
 
 
 def show_table(lab: Lab, defenses: Iterable[Defense]) -> None:
     """Show the table of these defences in a notebook, and under it what a careful reader would doubt."""
     defenses = tuple(defenses)
-    frame = comparison_frame(lab, defenses)
+    frame = _comparison_frame(lab, defenses)
     caption = f"Accuracy in %, ours with 95 % Wilson interval of the test images · {lab.note}"
     display(frame.style.set_caption(caption))
     doubts = [f"{defense.label}: {doubt}" for defense in defenses for doubt in suspicions(lab.report(defense))]
     print("\n".join(["What a careful reader would doubt:", *(f"  - {doubt}" for doubt in doubts or ["nothing found"])]))
 
 
-def comparison_record(lab: Lab, defenses: Iterable[Defense]) -> dict[str, Any]:
+def _comparison_record(lab: Lab, defenses: Iterable[Defense]) -> dict[str, Any]:
     """Return the counts behind the table, with everything they depend on, for `comparison.json`."""
     rows = []
     for defense in defenses:
@@ -161,6 +161,6 @@ def write_comparison(lab: Lab, defenses: Iterable[Defense]) -> Path:
     """Write `build/results/comparison.json` and `comparison.csv` and return the path of the first."""
     defenses = tuple(defenses)
     path = workspace() / "build" / "results" / "comparison.json"
-    write_json(path, comparison_record(lab, defenses))
-    write_text(path.with_suffix(".csv"), comparison_frame(lab, defenses).to_csv())
+    write_json(path, _comparison_record(lab, defenses))
+    write_text(path.with_suffix(".csv"), _comparison_frame(lab, defenses).to_csv())
     return path

@@ -1,10 +1,10 @@
-"""Results files: rows as CSV, with an answer for every image packed into text."""
+"""Results files: a row for each measurement, as CSV, with an answer for every image packed into text."""
 
 import base64
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +13,77 @@ import torch
 from torch import Tensor
 
 import magnet_helpers
+from magnet_helpers.attacks import Knowledge
 from magnet_helpers.files import write_text
 from magnet_helpers.workspace import data_folder
 
 RowT = TypeVar("RowT")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: what became of N test images of one defence under one threat, one seed.
+
+    What a measurement does not have is None or empty.
+
+    Attributes:
+        dataset, budget: what it was measured with.
+        classifier_epochs, classifier_seed, reformer_seed: of the classifier, and of every autoencoder.
+        defense: its label.
+        attack: with all its settings. Of clean images it says which attack they are the control of.
+        knows: what the attackers know; nothing: the images are clean.
+        n: test images.
+        rejected, right, wrong: of them, by the detectors; accepted and answered rightly; wrongly. They add up to n.
+        made: images that fool what they were made on: for a grey-box attack, the classifier.
+        unchanged: images that the white-box attack could not change.
+        collapsed: whether the reformer's output is constant.
+        jacobian: of a contractive reformer: the mean exact ‖J‖²_F over `plan.JACOBIAN_IMAGES` test images, or all.
+        median_l2: of the changes that fooled the defence; None if none did.
+        forward_passes, backward_passes: of one image through what was attacked, on average.
+        training_seconds: of the reformer alone, without its pretrained stages (of no reformer: of the classifier).
+        seconds: of the whole report, or of the attack.
+        device, precision, torch, python: what the number was made with; the precision is that of the training's
+            products.
+        key: a hash of all that the number follows from: settings, data, and the code that it passed through
+            (`lab.code_version`). What has today's key is not made again.
+        not_fooled: for each test image in order whether it was rejected or answered rightly: bits in base64.
+        l2: of an attack without a bound: each image's change in L2, as float16 in base64.
+    """
+
+    dataset: str
+    budget: str
+    classifier_epochs: int
+    classifier_seed: int
+    reformer_seed: int
+    defense: str
+    attack: str
+    knows: Knowledge
+    n: int
+    rejected: int
+    right: int
+    wrong: int
+    made: int | None
+    unchanged: int | None
+    collapsed: bool | None
+    jacobian: float | None
+    median_l2: float | None
+    forward_passes: float | None
+    backward_passes: float | None
+    training_seconds: float | None
+    seconds: float
+    device: str
+    precision: str
+    torch: str
+    python: str
+    key: str
+    not_fooled: str
+    l2: str
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two rows of one file must not have in common."""
+        trained = (self.classifier_epochs, self.classifier_seed, self.reformer_seed)
+        return (self.dataset, self.budget, *trained, self.defense, self.attack, self.knows, self.n)
 
 
 def pack_bits(right: Tensor) -> str:

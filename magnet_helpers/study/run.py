@@ -18,8 +18,8 @@ from magnet_helpers.lab.measurements import Report
 from magnet_helpers.lab.scheduler import Crew
 from magnet_helpers.lab.store import Artifact
 from magnet_helpers.lab.trials import Trial, TrialReport
-from magnet_helpers.study.results import Results, Row
-from magnet_helpers.study.results_file import pack_bits, pack_sizes, read_rows, write_rows
+from magnet_helpers.study.results import Results
+from magnet_helpers.study.results_file import Row, pack_bits, pack_sizes, read_rows, write_rows
 
 Measurement = Report | Trial
 
@@ -112,7 +112,7 @@ def _provenance(lab: Lab, task: Measurement, made: Artifact) -> dict[str, Any]:
     return {"device": made.record["device"], **versions, "key": lab.store.key(task.settings(lab.data.fingerprint))}
 
 
-def without_known(lab: Lab, tasks: Iterable[Measurement], rows: Iterable[Row]) -> list[Measurement]:
+def _without_known(lab: Lab, tasks: Iterable[Measurement], rows: Iterable[Row]) -> list[Measurement]:
     """Return the tasks that these rows do not hold, or hold as other settings, data or code made them."""
     by_identity = {row.identity: row for row in rows}
 
@@ -127,14 +127,14 @@ def without_known(lab: Lab, tasks: Iterable[Measurement], rows: Iterable[Row]) -
     return [task for task in tasks if not is_known(task)]
 
 
-def read_results(path: Path) -> list[Row]:
+def _read_results(path: Path) -> list[Row]:
     """Return the rows of a results file; none if there is no file."""
     return read_rows(path, Row) if path.exists() else []
 
 
-def add_rows(path: Path, rows: Iterable[Row]) -> None:
+def _add_rows(path: Path, rows: Iterable[Row]) -> None:
     """Add rows to a results file; rows that are in it already and are not among them stay."""
-    kept = {row.identity: row for row in read_results(path)}
+    kept = {row.identity: row for row in _read_results(path)}
     write_rows(path, (kept | {row.identity: row for row in rows}).values())
 
 
@@ -151,18 +151,18 @@ def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew
         ValueError: if the file holds results of another dataset or budget.
     """
     ours = (lab.data.name, lab.budget.name)
-    if others := {(row.dataset, row.budget) for row in read_results(path)} - {ours}:
+    if others := {(row.dataset, row.budget) for row in _read_results(path)} - {ours}:
         raise ValueError(f"{path} holds results of {sorted(others)}, these are of {ours}: name another file")
     for number, wanted in enumerate(steps, start=1):
-        tasks = without_known(lab, wanted, read_results(path))
+        tasks = _without_known(lab, wanted, _read_results(path))
         known = f", {len(wanted) - len(tasks)} of {len(wanted)} are in the file" if len(tasks) < len(wanted) else ""
         text = f"{len(tasks)} measurements, {lab.data.title}, {lab.budget.name} budget{known}"
         print(f"step {number} of {len(steps)}: {text}", file=sys.stderr)
         try:
             lab.make(tasks, crew)
         finally:
-            add_rows(path, [row for task in tasks for row in rows_of(lab, task)])
-    return Results(read_results(path))
+            _add_rows(path, [row for task in tasks for row in rows_of(lab, task)])
+    return Results(_read_results(path))
 
 
 def check_seeds(seeds: Sequence[int]) -> None:

@@ -17,10 +17,10 @@ from magnet_helpers.study.published import LU, LU_CONFIDENCES, paper_number
 from magnet_helpers.study.results import Named, Results, measured
 from magnet_helpers.study.threats import PAPERS_SETTINGS, all_threats, confident_threats
 
-QUARTILES = {"25 %": 0.25, "median": 0.5, "75 %": 0.75}
+_QUARTILES = {"25 %": 0.25, "median": 0.5, "75 %": 0.75}
 
 
-def in_words(right: Tensor) -> str:
+def _in_words(right: Tensor) -> str:
     """Return the share of (S, N) booleans in percent, with its interval."""
     share = measured(right)
     return str(share) if isinstance(share, Accuracy) else share.in_percent()
@@ -54,7 +54,7 @@ def accuracy_frame(
             row["seeds"] = len(results.find(defense, threats[0], epochs))
         for threat in threats:
             is_there = bool(results.find(defense, threat, epochs))
-            text = in_words(results.not_fooled(defense, threat, epochs=epochs)) if is_there else "–"
+            text = _in_words(results.not_fooled(defense, threat, epochs=epochs)) if is_there else "–"
             if not beside_paper:
                 row[threat.name] = text
                 continue
@@ -73,7 +73,7 @@ def _worst_case(results: Results, defense: Named, threats: Sequence[Threat]) -> 
     worst = results.worst_case(defense, [threat for threat in threats if threat in known.within_epsilon])
     has_detectors = isinstance(defense, MagNetSpec) and bool(defense.detectors)
     is_open = has_detectors and not results.find(defense, known.pgd_detectors_known)
-    return "–" if worst is None or is_open else in_words(worst)
+    return "–" if worst is None or is_open else _in_words(worst)
 
 
 def smallest_change_frame(results: Results, defenses: Iterable[Named]) -> pd.DataFrame:
@@ -81,7 +81,9 @@ def smallest_change_frame(results: Results, defenses: Iterable[Named]) -> pd.Dat
     rows = {}
     for defense in defenses:
         least = results.smallest_change(defense).flatten()
-        rows[defense.label] = {name: f"{least.quantile(q, interpolation='lower'):.2f}" for name, q in QUARTILES.items()}
+        rows[defense.label] = {
+            name: f"{least.quantile(q, interpolation='lower'):.2f}" for name, q in _QUARTILES.items()
+        }
     return pd.DataFrame(rows).T.rename_axis("defence")
 
 
@@ -99,7 +101,7 @@ def confidence_frame(results: Results, kind: type[CarliniWagner] | type[ElasticN
             continue
         row: dict[str, object] = {"κ": f"{kappa:g}"}
         for part in parts:
-            row[part.label] = in_words(results.not_fooled(part, threat))
+            row[part.label] = _in_words(results.not_fooled(part, threat))
             printed = LU.get((threat.name.split(",")[0], part.label))
             if printed:
                 row[f"{part.label}, Lu et al."] = f"{printed[LU_CONFIDENCES.index(kappa)]:.1f}"
@@ -129,7 +131,7 @@ def cost_frame(results: Results, threats: Iterable[Threat]) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("attack")
 
 
-def as_markdown(frame: pd.DataFrame) -> str:
+def _as_markdown(frame: pd.DataFrame) -> str:
     """Return a data frame as a Markdown table."""
     header = [str(frame.index.name or ""), *map(str, frame.columns)]
     lines = [
@@ -146,5 +148,5 @@ def write_tables(path: Path, title: str, remarks: Iterable[str], tables: dict[st
     for remark in remarks:
         lines += ["", remark]
     for heading, frame in tables.items():
-        lines += ["", f"## {heading}", "", as_markdown(frame)]
+        lines += ["", f"## {heading}", "", _as_markdown(frame)]
     write_text(path, "\n".join(lines) + "\n")

@@ -7,7 +7,7 @@ from tiny import tiny_classifier, tiny_images
 from torch import nn
 
 from magnet_helpers.attacks import FGSM, IFGSM, MIFGSM, PGD, PGDL2, Attack
-from magnet_helpers.attacks.base import counted
+from magnet_helpers.attacks.base import _counted
 from magnet_helpers.inference import predict
 from magnet_helpers.models import ConvClassifier
 from magnet_helpers.seeds import initial_weights_from
@@ -90,7 +90,7 @@ def test_passes_are_counted(attack):
 def test_counting_does_not_change_the_model():
     model = tiny_classifier()
     expected = model(IMAGES)
-    with counted(model) as passes:
+    with _counted(model) as passes:
         assert torch.equal(model(IMAGES), expected)
         model(IMAGES.clone().requires_grad_()).sum().backward()
     assert (passes.forward, passes.backward) == (24, 12)

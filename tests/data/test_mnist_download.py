@@ -45,8 +45,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist_download, "READ_SECONDS", 0.5)
-    monkeypatch.setattr(mnist_download, "DECISION_SECONDS", 3.0)
+    monkeypatch.setattr(mnist_download, "_READ_SECONDS", 0.5)
+    monkeypatch.setattr(mnist_download, "_DECISION_SECONDS", 3.0)
 
 
 # ---- the download
@@ -77,8 +77,8 @@ def test_a_server_that_decompresses(monkeypatch, folder, small):
 
 
 def test_a_slow_download_may_finish(monkeypatch, folder, small):
-    monkeypatch.setattr(mnist_download, "READ_SECONDS", 0.4)
-    monkeypatch.setattr(mnist_download, "DECISION_SECONDS", 0.6)
+    monkeypatch.setattr(mnist_download, "_READ_SECONDS", 0.4)
+    monkeypatch.setattr(mnist_download, "_DECISION_SECONDS", 0.6)
     started = time.monotonic()
     with mirror(compressed(small), "slow") as server:
         use_mirrors(monkeypatch, server)
@@ -136,7 +136,7 @@ def test_a_mirror_is_not_asked_when_the_time_is_up(monkeypatch, small):
         mirror({}, "hang") as second,
         mirror(compressed(small)) as third,
     ):
-        monkeypatch.setattr(mnist_download, "DECISION_SECONDS", 0.6)
+        monkeypatch.setattr(mnist_download, "_DECISION_SECONDS", 0.6)
         use_mirrors(monkeypatch, first, second, third)
         with pytest.raises(DataError, match="was not asked"):
             read_mnist()

@@ -17,7 +17,7 @@ from mnist_server import (
 )
 
 from magnet_helpers.data import DataError, WrongFileError
-from magnet_helpers.data.idx import read_idx
+from magnet_helpers.data.idx import _read_idx
 from magnet_helpers.data.mnist_files import read_mnist
 
 LABELS, IMAGES = "train-labels-idx1-ubyte", "train-images-idx3-ubyte"
@@ -43,7 +43,7 @@ def test_reading_gives_what_was_written(tmp_path, zipped):
     array = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     content = idx_bytes(array)
     (tmp_path / "file").write_bytes(gzip.compress(content) if zipped else content)
-    read = read_idx(tmp_path / "file")
+    read = _read_idx(tmp_path / "file")
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, array)
 
@@ -69,7 +69,7 @@ def test_a_bad_file_is_named_before_its_checksum(tmp_path, monkeypatch, small, c
     chosen = write_folder(tmp_path / "chosen", small)
     (chosen / IMAGES).write_bytes(content)
     with pytest.raises(WrongFileError, match=message):
-        read_idx(chosen / IMAGES)
+        _read_idx(chosen / IMAGES)
     monkeypatch.setenv("MAGNET_DATA", str(chosen))
     with pytest.raises(WrongFileError, match=f"(?s){message}.*MAGNET_DATA") as caught:
         read_mnist()

@@ -112,7 +112,7 @@ def test_switched_off_the_exact_norm_is_that_of_forward_mode(monkeypatch):
 
 
 def test_the_exact_norms_own_tables_serve_after_inference_mode():
-    contraction._column_groups.cache_clear()
+    contraction._groups_of_sizes.cache_clear()
     model = contractive()
     with torch.inference_mode():
         before = jacobian_frobenius_squared(model.encode, IMAGES[:1])

@@ -14,7 +14,7 @@ from small_network import EVERYTHING, close, fast, plainly, small_autoencoder, s
 from tiny import tiny_classifier, tiny_images
 
 from magnet_helpers.attacks import FGSM
-from magnet_helpers.attacks.base import counted
+from magnet_helpers.attacks.base import _counted
 from magnet_helpers.attacks.substitute import train_substitute
 from magnet_helpers.fast import cuda_graphs, primitives
 from magnet_helpers.fast.switch import is_on, sooner
@@ -48,7 +48,7 @@ USES = {
     "apply_model": lambda model: apply_model(model, DIGITS.images),
     "predict": lambda model: predict(model, DIGITS.images),
     "attack": lambda model: FGSM(0.3).perturb(model, DIGITS.images, DIGITS.labels),
-    "attack, counted": lambda model: FGSM(0.3).run(model, DIGITS.images, DIGITS.labels),
+    "attack, _counted": lambda model: FGSM(0.3).run(model, DIGITS.images, DIGITS.labels),
     "substitute": lambda model: train_substitute(
         tiny_classifier(), DIGITS.images, rounds=2, epochs=1, build=lambda: model
     ),
@@ -79,7 +79,7 @@ def test_both_passes_of_a_training_are_fast(calls):
 
 def test_the_counting_of_passes_costs_no_speed(calls):
     model = small_autoencoder()
-    with counted(model) as passes:
+    with _counted(model) as passes:
         fast(model, small_images()).sum().backward()
     assert (passes.forward, passes.backward) == (3, 3)
     assert calls == EVERYTHING

@@ -28,7 +28,7 @@ from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.code_version import code_version, reached
 from magnet_helpers.lab.measurements import Report
 from magnet_helpers.lab.store import Artifact
-from magnet_helpers.lab.tasks import APART, with_needs
+from magnet_helpers.lab.tasks import _APART, with_needs
 from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs
 from magnet_helpers.lab.trials import Trial
 from magnet_helpers.magnet import MagNetSpec
@@ -46,7 +46,7 @@ def trial(attack, knows=Knowledge.EVERYTHING):
 
 
 def version(task, root=None):
-    return code_version(*task.entries, apart=APART, root=root)
+    return code_version(*task.entries, apart=_APART, root=root)
 
 
 TASKS = [SPECS.classifier(), SPECS.reformer(contractive(1e-3)), REPORT, trial(PGD()), trial(DetectorAwarePGD())]
@@ -147,10 +147,10 @@ def test_a_change_of_one_attack_leaves_the_others(tmp_path):
         assert version(trial(attack), root) == trial(attack).code
     aware = trial(DetectorAwarePGD())
     assert version(aware, root) != aware.code
-    before, after = (reached(*aware.entries, apart=APART, root=place) for place in (None, root))
+    before, after = (reached(*aware.entries, apart=_APART, root=place) for place in (None, root))
     # Its own definition names the constant, so both say that they are others.
     assert {name for name in before if before[name] != after[name]} == {
-        "attacks.adaptive.GROWTH",
+        "attacks.adaptive._GROWTH",
         "attacks.adaptive._reweighted",
     }
 
@@ -203,7 +203,7 @@ MORE = [SPECS.reformer(stacked(2, 0.4)), trial(FGSM(), Knowledge.OWN_AUTOENCODER
 def test_all_code_that_a_task_executes_counts(digits, task):
     made = executed(task.run, inputs_of(task, digits), digits, torch.device("cpu"))
     assert f"{type(task).__module__}.{type(task).__name__}".removeprefix("magnet_helpers.") in made
-    counted = {name for part in with_needs([task]) for name in reached(*part.entries, apart=APART)}
+    counted = {name for part in with_needs([task]) for name in reached(*part.entries, apart=_APART)}
     # What is apart decides about settings, which are in the key, and the key itself makes no number.
     aside = (
         "defenses.",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from magnet_helpers.lab import hosts, lessons
-from magnet_helpers.lab.hosts import gpu_hint, has_nvidia_gpu
+from magnet_helpers.lab.hosts import _has_nvidia_gpu, gpu_hint
 
 CPU = torch.device("cpu")
 
@@ -16,7 +16,7 @@ def machine(monkeypatch):
     def make(cuda=False, mps=False, nvidia=False, built_for="12.8"):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-        monkeypatch.setattr(hosts, "has_nvidia_gpu", lambda: nvidia)
+        monkeypatch.setattr(hosts, "_has_nvidia_gpu", lambda: nvidia)
         monkeypatch.setattr(torch.version, "cuda", built_for)
 
     make()
@@ -62,24 +62,24 @@ def test_where_a_gpu_can_be_had_for_the_asking(machine, variable, menu):
     [("GPU 0: NVIDIA T4 (UUID: GPU-1)\n", True), ("No devices found.\n", False), ("", False)],
 )
 def test_nvidias_own_command_is_believed(monkeypatch, tmp_path, listed, found):
-    monkeypatch.setattr(hosts, "NVIDIA_DRIVER", tmp_path / "none")
+    monkeypatch.setattr(hosts, "_NVIDIA_DRIVER", tmp_path / "none")
     monkeypatch.setattr(hosts.shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(hosts.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=listed))
-    assert has_nvidia_gpu() is found
+    assert _has_nvidia_gpu() is found
 
 
 def test_a_command_that_hangs_or_is_missing_counts_as_no_gpu(monkeypatch, tmp_path):
     def hang(*_, **__):
         raise subprocess.TimeoutExpired("nvidia-smi", 10)
 
-    monkeypatch.setattr(hosts, "NVIDIA_DRIVER", tmp_path)
+    monkeypatch.setattr(hosts, "_NVIDIA_DRIVER", tmp_path)
     monkeypatch.setattr(hosts.shutil, "which", lambda _: None)
-    assert has_nvidia_gpu() is False
+    assert _has_nvidia_gpu() is False
     monkeypatch.setattr(hosts.shutil, "which", lambda name: name)
     monkeypatch.setattr(hosts.subprocess, "run", hang)
-    assert has_nvidia_gpu() is False
+    assert _has_nvidia_gpu() is False
     (tmp_path / "0000:00:04.0").touch()
-    assert has_nvidia_gpu() is True
+    assert _has_nvidia_gpu() is True
 
 
 def test_a_lesson_begins_with_the_hint(machine, monkeypatch, tmp_path, capsys):

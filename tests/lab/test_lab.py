@@ -18,7 +18,7 @@ from magnet_helpers.lab.lessons import start_lesson
 from magnet_helpers.lab.scheduler import make
 from magnet_helpers.lab.store import Store
 from magnet_helpers.study import reports
-from magnet_helpers.study.reports import comparison_frame, comparison_record, write_comparison
+from magnet_helpers.study.reports import _comparison_frame, _comparison_record, write_comparison
 
 TINY = dataclasses.replace(
     SMOKE, classifier_images=32, autoencoder_images=32, validation_images=8, test_images=20, classifier_epochs=1
@@ -167,7 +167,7 @@ def test_the_table_and_its_record_hold_the_reports_counts(lab, tmp_path, monkeyp
     defenses = (NO_REFORMER, denoising(0.3), contractive(0.0))
     path = write_comparison(lab, defenses)
     record = json.loads(path.read_text())
-    assert record == comparison_record(lab, defenses)
+    assert record == _comparison_record(lab, defenses)
     assert {"dataset", "budget", "seed", "device", "versions", "rows"} <= set(record)
     assert [row["family"] for row in record["rows"]] == ["none", "denoising", "contractive"]
     assert [row["n_stacks"] for row in record["rows"]] == [0, 1, 1]
@@ -175,7 +175,7 @@ def test_the_table_and_its_record_hold_the_reports_counts(lab, tmp_path, monkeyp
     assert record["rows"][2]["penalty_weight"] == 0
     accuracy = lab.report(denoising(0.3)).accuracy(Knowledge.CLASSIFIER)
     assert record["rows"][1]["grey box"] == {"correct": accuracy.correct, "total": 20}
-    frame = comparison_frame(lab, defenses)
+    frame = _comparison_frame(lab, defenses)
     assert frame.loc["DAE, noise 0.3", "grey box, ours"] == str(accuracy)
     assert frame.loc["DAE, noise 0.3", "grey box, paper"] == "75.15"
     assert frame.loc["no reformer", "grey box, ours"] == "–"

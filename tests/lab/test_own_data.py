@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from magnet_helpers.study.result_files import note_of
+from measured import plain_row
 from mnist_server import idx_bytes, write_folder
 
 from magnet_helpers.attacks import FGSM
@@ -16,10 +16,13 @@ from magnet_helpers.lab import lab as lab_module
 from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.lessons import start_lesson
+from magnet_helpers.lab.scheduler import Processes
 from magnet_helpers.lab.store import Store
 from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.plotting import plot_confusion, plot_image_grid
-from magnet_helpers.study.tables import comparison_record
+from magnet_helpers.study.reports import comparison_record
+from magnet_helpers.study.results import Results
+from magnet_helpers.study.threats import CLEAN
 
 TINY = dataclasses.replace(
     SMOKE, classifier_images=104, autoencoder_images=32, validation_images=8, test_images=26, classifier_epochs=1
@@ -66,14 +69,9 @@ def test_a_lab_trains_and_reports_on_own_tensors(tmp_path, classes):
 
 
 def test_the_name_of_ones_own_data_stands_in_notes_of_results():
-    @dataclasses.dataclass
-    class Row:
-        dataset: str
-        budget: str = "smoke"
-        n: int = 60
-
-    assert note_of([Row("Stripes")], [0]) == "Stripes · smoke budget (not the paper's) · seed 0 · n = 60"
-    assert note_of([Row("mnist")], [0]).startswith("MNIST · ")
+    row = plain_row(VANILLA, CLEAN, torch.ones(60).bool(), dataset="Stripes", budget="smoke")
+    assert Results([row]).note == "Stripes · smoke budget (not the paper's) · seed 0 · n = 60"
+    assert Results([dataclasses.replace(row, dataset="mnist")]).note.startswith("MNIST · ")
 
 
 def test_a_confusion_matrix_has_a_row_for_each_class():
@@ -87,16 +85,14 @@ def test_a_confusion_matrix_has_a_row_for_each_class():
 def test_workers_load_a_folder_again_and_give_the_same_networks(tmp_path, monkeypatch):
     data = ImageData.from_folder(folder_of(tmp_path / "raw", 5), "Stripes")
     at_once = lab_of(data, tmp_path / "at once", processes=2)
-    tasks = []
-    real = lab_module.for_each
-    monkeypatch.setattr(
-        lab_module, "for_each", lambda function, some, *rest: tasks.extend(some) or real(function, some, *rest)
-    )
+    crews = []
+    real = lab_module.carry_out
+    monkeypatch.setattr(lab_module, "carry_out", lambda todo, crew: crews.append(crew) or real(todo, crew))
     at_once.train([VANILLA])
-    assert len(tasks) == 2
+    assert [type(crew) for crew in crews] == [Processes]
     one_by_one = lab_of(data, tmp_path / "one by one")
     expected = one_by_one.classifier().state_dict(), one_by_one.reformer(VANILLA).state_dict()
-    monkeypatch.setattr(Lab, "load_or_make", lambda self, settings, make: self.store.load(settings))  # nothing is made
+    monkeypatch.setattr("magnet_helpers.lab.trainings.fit", None)  # nothing is made from here on
     for network, weights in zip((at_once.classifier(), at_once.reformer(VANILLA)), expected, strict=True):
         assert all(torch.equal(network.state_dict()[name], weights[name]) for name in weights)
 
@@ -104,7 +100,7 @@ def test_workers_load_a_folder_again_and_give_the_same_networks(tmp_path, monkey
 def test_images_that_no_worker_can_load_are_left_to_the_caller(tmp_path):
     data = ImageData.from_tensors("Stripes", stripes(5, 200, 0), stripes(5, 60, 1))
     lab = lab_of(data, tmp_path, processes=2)
-    assert lab.at_once([repr, repr], "calls") is False
+    assert lab._crew(2) is None
     lab.train([VANILLA])
     assert lab.reformer(VANILLA)(data.test.images[:2]).shape == (2, 1, 28, 28)
 

@@ -6,7 +6,7 @@ from tiny import equal, tiny_autoencoder, tiny_images, weights
 
 from magnet_helpers.defenses import contractive, denoising, stacked
 from magnet_helpers.lab.budget import PAPER
-from magnet_helpers.lab.trainings import TrainingSpecs, start_from_parents
+from magnet_helpers.lab.trainings import TrainingSpecs, _start_from_parents
 from magnet_helpers.losses import (
     DenseLayerContractiveLoss,
     PublishedContractiveLoss,
@@ -32,7 +32,7 @@ def test_stages_on_noisy_images_learn_from_what_the_first_makes_of_noise():
     assert key(stages[0]) == key(plain[0]), "the first stage learns from the data in both"
     assert all(key(one) != key(other) for one, other in zip(stages[1:], plain[1:], strict=True))
     first, model = tiny_autoencoder(1), tiny_autoencoder(2)
-    train, validation = start_from_parents(stages[1], model, [first], TRAIN, VALIDATION)
+    train, validation = _start_from_parents(stages[1], model, [first], TRAIN, VALIDATION)
     for got, clean in ((train, TRAIN), (validation, VALIDATION)):
         generator = new_generator(stages[1].config.seed, f"stage inputs of {len(clean)} images")
         by_hand = first((clean.images + 0.4 * torch.randn(clean.images.shape, generator=generator)).clamp(0, 1))
@@ -42,7 +42,7 @@ def test_stages_on_noisy_images_learn_from_what_the_first_makes_of_noise():
 
 def test_fixed_noise_is_drawn_once():
     spec = SPECS.reformer(denoising(0.3).but(noise="fixed"))
-    one, other = (start_from_parents(spec, tiny_autoencoder(), [], TRAIN, VALIDATION) for _ in range(2))
+    one, other = (_start_from_parents(spec, tiny_autoencoder(), [], TRAIN, VALIDATION) for _ in range(2))
     assert torch.equal(one[0].images, other[0].images)
     assert one[0].images.shape == (len(TRAIN), 2, 28, 28)
     assert torch.equal(one[0].images[:, :1], TRAIN.images)
@@ -92,7 +92,7 @@ def test_every_variant_has_its_own_key_and_label():
 def test_every_variant_trains(defense):
     spec = SPECS.reformer(defense)
     model, parents = spec.untrained(), [parent.untrained() for parent in spec.parents]
-    train, validation = start_from_parents(spec, model, parents, TRAIN, VALIDATION)
+    train, validation = _start_from_parents(spec, model, parents, TRAIN, VALIDATION)
     before = weights(model)
     config = dataclasses.replace(spec.config, epochs=1)
     history = fit(model, spec.loss, train, validation, config, device=torch.device("cpu"))

@@ -8,7 +8,7 @@ from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import MAGNETS_OWN, VANILLA, contractive, denoising, stacked
 from magnet_helpers.lab.budget import FAST, PAPER
 from magnet_helpers.lab.tasks import longest_first, with_needs
-from magnet_helpers.lab.trainings import TrainingSpecs, start_from_parents
+from magnet_helpers.lab.trainings import TrainingSpecs, _start_from_parents
 from magnet_helpers.losses import (
     ClassificationLoss,
     ContractiveLoss,
@@ -177,7 +177,7 @@ def test_a_stack_starts_from_its_pretrained_stages():
     parents = [ConvAutoencoder(), ConvAutoencoder()]
     spec = SPECS.reformer(stacked(2, 0.4))
     stack = spec.untrained()
-    train, validation = start_from_parents(spec, stack, parents, TRAIN, VALIDATION)
+    train, validation = _start_from_parents(spec, stack, parents, TRAIN, VALIDATION)
     for stage, parent in zip(stack.stages, parents, strict=True):
         assert equal(weights(stage), weights(parent))
         assert not {p.data_ptr() for p in stage.parameters()} & {p.data_ptr() for p in parent.parameters()}
@@ -187,14 +187,14 @@ def test_a_stack_starts_from_its_pretrained_stages():
 def test_a_stack_and_its_stages_must_agree_in_number():
     spec = SPECS.reformer(stacked(3, 0.4))
     with pytest.raises(ValueError):
-        start_from_parents(spec, spec.untrained(), [ConvAutoencoder()] * 2, TRAIN, VALIDATION)
+        _start_from_parents(spec, spec.untrained(), [ConvAutoencoder()] * 2, TRAIN, VALIDATION)
 
 
 def test_a_later_stage_learns_from_earlier_outputs_on_clean_images():
     first, second = tiny_autoencoder(1), tiny_autoencoder(2)
     model = tiny_autoencoder(3)
     before = weights(model)
-    train, validation = start_from_parents(THIRD_STAGE, model, [first, second], TRAIN, VALIDATION)
+    train, validation = _start_from_parents(THIRD_STAGE, model, [first, second], TRAIN, VALIDATION)
     assert isinstance(train, LabeledImages)
     with torch.no_grad():
         for got, clean in ((train, TRAIN), (validation, VALIDATION)):
@@ -202,12 +202,12 @@ def test_a_later_stage_learns_from_earlier_outputs_on_clean_images():
             torch.testing.assert_close(got.images, by_hand, rtol=0, atol=1e-6)
             assert torch.equal(got.labels, clean.labels)
     assert equal(weights(model), before), "its own weights stay its own"
-    only_first, _ = start_from_parents(THIRD_STAGE, model, [first], TRAIN, VALIDATION)
+    only_first, _ = _start_from_parents(THIRD_STAGE, model, [first], TRAIN, VALIDATION)
     torch.testing.assert_close(only_first.images, first(TRAIN.images).detach(), rtol=0, atol=1e-6)
 
 
 def test_without_parents_nothing_changes():
     model = tiny_autoencoder(1)
     before = weights(model)
-    assert start_from_parents(SPECS.reformer(VANILLA), model, [], TRAIN, VALIDATION) == (TRAIN, VALIDATION)
+    assert _start_from_parents(SPECS.reformer(VANILLA), model, [], TRAIN, VALIDATION) == (TRAIN, VALIDATION)
     assert equal(weights(model), before)

@@ -17,7 +17,7 @@ from magnet_helpers.lab.budget import BUDGETS, FAST, PAPER, SMOKE
 from magnet_helpers.lab.lab import PAPER_ATTACK, Lab
 from magnet_helpers.lab.store import Store
 from magnet_helpers.lab.trainings import TrainingSpecs
-from magnet_helpers.lab.trials import ATTACKERS_OWN, Calibration, Trial, TrialReport, all_trials
+from magnet_helpers.lab.trials import _ATTACKERS_OWN, Calibration, Trial, TrialReport, all_trials
 from magnet_helpers.magnet import MagNet, MagNetSpec, Outcome
 from magnet_helpers.study.grid import MAGNET, MAGNETS_PARTS, UNDER_ATTACK
 from magnet_helpers.study.threats import all_threats, confident_threats
@@ -89,7 +89,7 @@ def test_without_detectors_no_attacker_has_to_know_them():
         "MagNet's reformer",
         "MagNet, complete",
     ]
-    assert not set(ATTACKERS_OWN) & {each.reformer for each in (*UNDER_ATTACK, *MAGNETS_PARTS)}, "they are his own"
+    assert not set(_ATTACKERS_OWN) & {each.reformer for each in (*UNDER_ATTACK, *MAGNETS_PARTS)}, "they are his own"
 
 
 # ---- what becomes of it
@@ -114,7 +114,7 @@ def source(lab, knows, defense):
     return {
         "classifier": classifier,
         "own autoencoders": Ensemble(
-            [classifier, *(ReformedClassifier(lab.reformer(each), classifier) for each in ATTACKERS_OWN)]
+            [classifier, *(ReformedClassifier(lab.reformer(each), classifier) for each in _ATTACKERS_OWN)]
         ),
         "reformer": ReformedClassifier(lab.reformer(defense.reformer), classifier),
         "everything": lab.magnet(defense),

@@ -8,7 +8,8 @@ from magnet_helpers.attacks import Knowledge, Threat
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.intervals import Estimate
 from magnet_helpers.study.ledger import CLAIMS, Claim, ledger_entries
-from magnet_helpers.study.results import Results, Row
+from magnet_helpers.study.results import Results
+from magnet_helpers.study.results_file import Row
 from magnet_helpers.study.threats import CLEAN, GREY_BOX, STRONG_ATTACK, WHITE_BOX
 
 ACCURACIES = {  # grey and white box, in percent: the order that the paper reports

@@ -6,11 +6,11 @@ from magnet_helpers.lab.budget import PAPER
 from magnet_helpers.lab.tasks import with_needs
 from magnet_helpers.lab.trainings import TrainingSpec
 from magnet_helpers.study.grid import GRID, MAGNETS_PARTS, TABLE_4, VARIANTS
-from magnet_helpers.study.plan import attack_study, crossed_reports, protocol, reports_of_seed
+from magnet_helpers.study.plan import _crossed_reports, _reports_of_seed, attack_study, protocol
 
 
 def test_the_grid_is_the_papers_with_its_budget():
-    reports = reports_of_seed(PAPER, 3, ["grid"], 10_000)
+    reports = _reports_of_seed(PAPER, 3, ["grid"], 10_000)
     assert [report.defense for report in reports] == list(GRID)
     specs = [task for task in with_needs(reports) if isinstance(task, TrainingSpec)]
     assert len(specs) == 1 + 1 + 5 * (1 + 3 + 2) + 6
@@ -20,30 +20,30 @@ def test_the_grid_is_the_papers_with_its_budget():
 
 
 def test_parts_share_what_they_have_in_common():
-    grid, variants = (reports_of_seed(PAPER, 0, [part], 100) for part in ("grid", "variants"))
-    both = reports_of_seed(PAPER, 0, ["grid", "variants"], 100)
+    grid, variants = (_reports_of_seed(PAPER, 0, [part], 100) for part in ("grid", "variants"))
+    both = _reports_of_seed(PAPER, 0, ["grid", "variants"], 100)
     common = set(GRID) & set(VARIANTS)
     assert len(common) == 5
     assert len(both) == len(grid) + len(variants) - len(common)
 
 
 def test_the_other_attacks_and_classifiers():
-    labels = reports_of_seed(PAPER, 0, ["labels"], 10_000)
+    labels = _reports_of_seed(PAPER, 0, ["labels"], 10_000)
     assert {repr(report.attack) for report in labels} == {"FGSM(epsilon=0.3, labels='given')"}
-    lengths = reports_of_seed(PAPER, 0, ["classifier"], 10_000)
+    lengths = _reports_of_seed(PAPER, 0, ["classifier"], 10_000)
     assert sorted({report.classifier.config.epochs for report in lengths}) == [5, 10, 30]
     assert len(lengths) == 3 * len(TABLE_4)
     reformers = [{report.reformer.key for report in reports if report.reformer} for reports in (lengths, labels)]
     assert reformers[0] == reformers[1]
     own = [report for report in lengths if report.classifier.config.epochs == 30]
-    assert set(own) <= set(reports_of_seed(PAPER, 0, ["grid"], 10_000)), "the paper's own length is in the grid"
-    strong = reports_of_seed(PAPER, 0, ["pgd"], 10_000)
+    assert set(own) <= set(_reports_of_seed(PAPER, 0, ["grid"], 10_000)), "the paper's own length is in the grid"
+    strong = _reports_of_seed(PAPER, 0, ["pgd"], 10_000)
     assert {report.images for report in strong} == {1000}
     assert {(report.attack.steps, report.attack.restarts) for report in strong} == {(100, 5)}
 
 
 def test_crossing_leaves_out_what_the_grid_has():
-    reports = crossed_reports(PAPER, [0, 1, 2], 100)
+    reports = _crossed_reports(PAPER, [0, 1, 2], 100)
     pairs = {(report.classifier.config.seed, report.reformer_seed) for report in reports}
     assert pairs == {(one, other) for one in range(3) for other in range(3) if one != other}
     assert len(reports) == len(pairs) * (len(TABLE_4) - 1)
@@ -57,10 +57,10 @@ def test_the_protocol_goes_seed_by_seed_and_crosses_them_last():
 
 
 def test_how_many_images_the_jacobian_is_measured_on():
-    reports = reports_of_seed(PAPER, 0, ["grid"], 10_000)
+    reports = _reports_of_seed(PAPER, 0, ["grid"], 10_000)
     assert {report.jacobian_images for report in reports if report.defense.family == "contractive"} == {100}
     assert {report.jacobian_images for report in reports if report.defense.family != "contractive"} == {0}
-    assert reports_of_seed(PAPER, 0, ["grid"], 20)[-1].jacobian_images == 20
+    assert _reports_of_seed(PAPER, 0, ["grid"], 20)[-1].jacobian_images == 20
 
 
 @pytest.mark.parametrize(

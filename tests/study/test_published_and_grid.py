@@ -10,7 +10,7 @@ from magnet_helpers.lab.lab import PAPER_ATTACK
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss, ReconstructionLoss
 from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, StackedAutoencoder
 from magnet_helpers.study.grid import GRID, NOISE_LEVELS, PENALTY_WEIGHTS, STACK_SIZES, TABLE_2, TABLE_3, TABLE_4
-from magnet_helpers.study.published import TEST_IMAGES, paper_number
+from magnet_helpers.study.published import _TEST_IMAGES, paper_number
 from magnet_helpers.study.threats import CLEAN, GREY_BOX, PAPERS_SETTINGS, STRONG_ATTACK, WHITE_BOX
 
 # Table 4 as printed, by hand: clean, grey box, white box.
@@ -133,7 +133,7 @@ def test_every_cell_of_the_grid_but_those_of_the_control_has_a_number():
     control = [(contractive(0), setting) for setting in PAPERS_SETTINGS]
     assert missing == [(NO_REFORMER, GREY_BOX), *control]
     assert all(0 < percent(d, s) < 100 for d in GRID for s in PAPERS_SETTINGS if (d, s) not in missing)
-    assert TEST_IMAGES == 10_000
+    assert _TEST_IMAGES == 10_000
 
 
 def test_sums_over_the_tables():

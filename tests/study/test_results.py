@@ -11,8 +11,9 @@ from magnet_helpers.lab.budget import FAST
 from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.study.grid import MAGNET, MAGNETS_PARTS
 from magnet_helpers.study.published import LU, LU_CONFIDENCES
-from magnet_helpers.study.results import Results, Row, load_attack_results, measured
-from magnet_helpers.study.run import add_rows, read_results
+from magnet_helpers.study.results import Results, load_attack_results, measured
+from magnet_helpers.study.results_file import Row
+from magnet_helpers.study.run import _add_rows, _read_results
 from magnet_helpers.study.tables import accuracy_frame, confidence_frame, cost_frame, smallest_change_frame
 from magnet_helpers.study.threats import all_threats, confident_threats
 
@@ -136,10 +137,10 @@ def test_never_in_several_seeds_has_an_interval_too():
 
 def test_results_files_grow_and_keep_what_is_there(tmp_path):
     path = tmp_path / "attacks.csv"
-    add_rows(path, ROWS[:2])
+    _add_rows(path, ROWS[:2])
     newer = row(GREY, 0, "00000000")
-    add_rows(path, [ROWS[2], newer])
-    assert read_results(path) == [newer, ROWS[1], ROWS[2]]
+    _add_rows(path, [ROWS[2], newer])
+    assert _read_results(path) == [newer, ROWS[1], ROWS[2]]
     assert len({line.identity for line in ROWS}) == len(ROWS)
 
 
@@ -147,7 +148,7 @@ def test_the_projects_own_study_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"no made_up_attacks\.csv in .*attack"):
         load_attack_results("made_up")
-    add_rows(tmp_path / "data" / "results" / "made_up_attacks.csv", [row(GREY, 0, "1101")])
+    _add_rows(tmp_path / "data" / "results" / "made_up_attacks.csv", [row(GREY, 0, "1101")])
     assert load_attack_results("made_up").accuracy(DAE, GREY) == Accuracy(3, 4)
 
 

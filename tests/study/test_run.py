@@ -22,10 +22,10 @@ from magnet_helpers.lab.trials import Trial, TrialReport
 from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.study import plan, reports
 from magnet_helpers.study.grid import MAGNETS_PARTS, UNDER_ATTACK
-from magnet_helpers.study.plan import attack_study, reports_of_seed
+from magnet_helpers.study.plan import _reports_of_seed, attack_study
 from magnet_helpers.study.results import Results
 from magnet_helpers.study.results_file import unpack_bits, write_rows
-from magnet_helpers.study.run import check_seeds, read_results, rows_of, run_attacks, run_study
+from magnet_helpers.study.run import _read_results, check_seeds, rows_of, run_attacks, run_study
 from magnet_helpers.study.threats import CLEAN, GREY_BOX
 
 REFORMED = MagNetSpec("DAE", denoising(0.4))
@@ -51,7 +51,7 @@ def small(monkeypatch):
 
 
 def grid(*seeds):
-    return [reports_of_seed(TINY, seed, ["grid"], 20) for seed in seeds]
+    return [_reports_of_seed(TINY, seed, ["grid"], 20) for seed in seeds]
 
 
 def study(*seeds):
@@ -70,7 +70,7 @@ def test_rows_of_reports_hold_the_counts_and_the_answers(lab, small, tmp_path):
     path = tmp_path / "results" / "tiny.csv"
     results = run_study(lab, grid(4, 5), path)
     assert len(results.rows) == 2 * 2 * 3
-    assert read_results(path) == results.rows
+    assert _read_results(path) == results.rows
     report = dataclasses.replace(lab, seed=5).report(denoising(0.4))
     rows = {row.knows: row for row in results.rows if row.reformer_seed == 5 and row.defense == "DAE, noise 0.4"}
     assert set(rows) == {Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER}
@@ -128,7 +128,7 @@ def test_rows_of_what_is_not_there(lab, small):
 
 def test_of_contractive_reformers_the_exact_jacobian_is_measured(lab, monkeypatch, tmp_path):
     monkeypatch.setattr(plan, "GRID", (denoising(0.4), contractive(1e-3)))
-    monkeypatch.setattr(plan, "JACOBIAN_IMAGES", 3)
+    monkeypatch.setattr(plan, "_JACOBIAN_IMAGES", 3)
     results = run_study(lab, grid(3), tmp_path / "tiny.csv")
     norms = {row.defense: row.jacobian for row in results.rows}
     images = lab.data.test.spread(3).images
@@ -154,8 +154,8 @@ def test_a_run_that_was_stopped_keeps_its_rows_and_goes_on(lab, small, tmp_path,
         patch.setattr(Lab, "make", stop_in_the_second_seed)
         with pytest.raises(KeyboardInterrupt):
             run_study(lab, steps(3, 4), path)
-    of_second = [row for row in read_results(path) if row.reformer_seed == 4]
-    assert len(read_results(path)) == rows_of_a_seed + len(of_second)
+    of_second = [row for row in _read_results(path) if row.reformer_seed == 4]
+    assert len(_read_results(path)) == rows_of_a_seed + len(of_second)
     assert 0 < len(of_second) < rows_of_a_seed, "what was done is in the file"
     results = run_study(lab, steps(4), path)
     assert results.seeds == [3, 4]
@@ -206,7 +206,7 @@ def test_results_of_another_budget_are_not_mixed_in(lab, tmp_path):
     write_rows(path, [row])
     with pytest.raises(ValueError, match=r"holds results of \[\('mnist', 'paper'\)\].*name another file"):
         run_study(lab, grid(0), path)
-    assert read_results(path) == [row]
+    assert _read_results(path) == [row]
 
 
 # ---- the commands

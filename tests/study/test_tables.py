@@ -18,7 +18,7 @@ from magnet_helpers.study.ledger import ledger_entries
 from magnet_helpers.study.reports import write_protocol_report
 from magnet_helpers.study.results import Results, load_results
 from magnet_helpers.study.results_file import write_rows
-from magnet_helpers.study.tables import accuracy_frame, as_markdown, in_words
+from magnet_helpers.study.tables import _as_markdown, _in_words, accuracy_frame
 from magnet_helpers.study.threats import CLEAN, GREY_BOX, STRONG_ATTACK, TRUE_LABELS_ATTACK, WHITE_BOX
 
 
@@ -77,7 +77,7 @@ def test_other_attacks_and_classifiers_have_tables_of_their_own(tmp_path):
     line = next(line for line in table.splitlines() if line.startswith("| vanilla AE"))
     assert line.split(" | ")[1:4] == [
         "1",
-        in_words(Results(others[2:]).not_fooled(VANILLA, Threat(STRONG_ATTACK, CLEAN.knows))),
+        _in_words(Results(others[2:]).not_fooled(VANILLA, Threat(STRONG_ATTACK, CLEAN.knows))),
         "–",
     ]
 
@@ -138,7 +138,7 @@ def test_the_penalties_at_equal_weight_and_at_equal_norm():
 
 def test_markdown():
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}, index=pd.Index(["one", "two"], name="row"))
-    assert as_markdown(frame) == "| row | a | b |\n| --- | --- | --- |\n| one | 1 | x |\n| two | 2 | y |"
+    assert _as_markdown(frame) == "| row | a | b |\n| --- | --- | --- |\n| one | 1 | x |\n| two | 2 | y |"
 
 
 def test_results_are_found_where_the_project_keeps_them(tmp_path, monkeypatch):
