@@ -200,7 +200,7 @@ def test_a_network_in_training_mode_is_evaluated_as_it_would_be_used(classes):
     assert model.training
     assert reformer.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "running means too"
-    assert all(torch.equal(value, again.answers()[name]) for name, value in report.answers().items())
+    assert all(torch.equal(value, again.tensors()[name]) for name, value in report.tensors().items())
     used = model.eval()(TEST.images).argmax(dim=1)
     assert torch.equal(report.answers[Knowledge.NOTHING], used)
     assert evaluate_accuracy(model.train(), TEST).correct == int((used == TEST.labels).sum())

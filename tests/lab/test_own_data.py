@@ -20,7 +20,7 @@ from magnet_helpers.lab.scheduler import Processes
 from magnet_helpers.lab.store import Store
 from magnet_helpers.magnet import MagNetSpec
 from magnet_helpers.plotting import plot_confusion, plot_image_grid
-from magnet_helpers.study.reports import comparison_record
+from magnet_helpers.study.reports import _comparison_record
 from magnet_helpers.study.results import Results
 from magnet_helpers.study.threats import CLEAN
 
@@ -62,7 +62,7 @@ def test_a_lab_trains_and_reports_on_own_tensors(tmp_path, classes):
     assert len(report.labels) == 26
     magnet = lab.magnet(MagNetSpec("the reformer alone", VANILLA))
     assert sum(magnet.judge(lab.test.images, lab.test.labels).counts.values()) == 26
-    record = comparison_record(lab, [NO_REFORMER])
+    record = _comparison_record(lab, [NO_REFORMER])
     assert record["dataset"] == "Stripes"
     figure = plot_image_grid({"test": lab.examples.images}, data.title)
     assert any("Stripes" in text for text in (figure.get_supxlabel(), figure.get_suptitle()))
