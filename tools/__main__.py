@@ -78,7 +78,16 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     grade.add_argument(
         "--unconfined", dest="confined", action="store_false", help="run students' code with your own rights"
     )
+    again = commands.add_parser("stamp", help="give kept rows today's key, after a change proven to change no number")
+    again.add_argument("results", type=Path, nargs="+", help="results files, for example data/results/paper.csv")
     options = parser.parse_args(arguments)
+    if options.command == "stamp":
+        from tools.stamp import stamp
+
+        for path in options.results:
+            changed, count = stamp(path)
+            print(f"{path}: {changed} of {count} rows got another key")
+        return 0
     if options.command in ("student", "grade"):
         return run_coursework(options, checkout)
     # What executes notebooks is an optional extra, which the lessons themselves do without.

@@ -114,17 +114,17 @@ def _provenance(lab: Lab, task: Measurement, made: Artifact) -> dict[str, Any]:
 
 def _without_known(lab: Lab, tasks: Iterable[Measurement], rows: Iterable[Row]) -> list[Measurement]:
     """Return the tasks that these rows do not hold, or hold as other settings, data or code made them."""
-    by_identity = {row.identity: row for row in rows}
+    known = {row.identity: row.key for row in rows}
+    return [
+        task for task in tasks if any(known.get(identity) != key for identity, key in expected_keys(lab, task).items())
+    ]
 
-    def is_known(task: Measurement) -> bool:
-        key = lab.store.key(task.settings(lab.data.fingerprint))
-        for knows in MEASURED if isinstance(task, Report) else (task.threat.knows,):
-            row = by_identity.get((*_common(lab, task, knows).values(), task.images))
-            if row is None or row.key != key:
-                return False
-        return True
 
-    return [task for task in tasks if not is_known(task)]
+def expected_keys(lab: Lab, task: Measurement) -> dict[tuple[object, ...], str]:
+    """Return the key that each row of a task has today, by `Row.identity`; nothing is made for it."""
+    key = lab.store.key(task.settings(lab.data.fingerprint))
+    knowledge = MEASURED if isinstance(task, Report) else (task.threat.knows,)
+    return {(*_common(lab, task, knows).values(), task.images): key for knows in knowledge}
 
 
 def _read_results(path: Path) -> list[Row]:
