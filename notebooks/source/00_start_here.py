@@ -192,7 +192,7 @@ show_figure(
 
 # %%
 from magnet_helpers import NO_REFORMER
-from magnet_helpers.study.tables import show_table
+from magnet_helpers.study.reports import show_table
 
 show_table(lab, [NO_REFORMER, denoising(0.3)])
 

@@ -161,7 +161,7 @@ print(
 
 # %%
 from magnet_helpers import NO_REFORMER
-from magnet_helpers.study.tables import show_table
+from magnet_helpers.study.reports import show_table
 
 show_table(lab, [NO_REFORMER, VANILLA])
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from small_network import EVERYTHING, close, fast, plainly, small_autoencoder, small_images
-from tiny import tiny_classifier, tiny_images
+from tiny import tiny_images
 
 from magnet_helpers.attacks import FGSM
 from magnet_helpers.attacks.base import _counted
-from magnet_helpers.attacks.substitute import train_substitute
+from magnet_helpers.attacks.substitute import _slopes
 from magnet_helpers.fast import cuda_graphs, primitives
 from magnet_helpers.fast.switch import is_on, sooner
 from magnet_helpers.inference import apply_model, predict
@@ -48,10 +48,8 @@ USES = {
     "apply_model": lambda model: apply_model(model, DIGITS.images),
     "predict": lambda model: predict(model, DIGITS.images),
     "attack": lambda model: FGSM(0.3).perturb(model, DIGITS.images, DIGITS.labels),
-    "attack, _counted": lambda model: FGSM(0.3).run(model, DIGITS.images, DIGITS.labels),
-    "substitute": lambda model: train_substitute(
-        tiny_classifier(), DIGITS.images, rounds=2, epochs=1, build=lambda: model
-    ),
+    "attack, counted": lambda model: FGSM(0.3).run(model, DIGITS.images, DIGITS.labels),
+    "slopes of a substitute": lambda model: _slopes(model, DIGITS),
 }
 
 

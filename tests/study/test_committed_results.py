@@ -11,7 +11,7 @@ from magnet_helpers.study.plan import attack_study, protocol
 from magnet_helpers.study.reports import write_attack_report, write_protocol_report
 from magnet_helpers.study.results import Results
 from magnet_helpers.study.results_file import Row, read_rows, unpack_bits
-from magnet_helpers.study.run import without_known
+from magnet_helpers.study.run import _without_known
 
 FOLDER = Path(__file__).parents[2] / "data" / "results"
 FILES = ("fast", "paper", "paper_attacks")
@@ -55,6 +55,6 @@ def test_no_row_would_be_made_again(rows, name, tasks):
     """
     lab = SimpleNamespace(budget=PAPER, store=Store, data=SimpleNamespace(name="mnist", fingerprint=MNIST))
     everything = [task for step in tasks for task in step]
-    assert without_known(lab, everything, rows[name]) == []
+    assert _without_known(lab, everything, rows[name]) == []
     older = [*rows[name][1:], Row(**vars(rows[name][0]) | {"key": "another"})]
-    assert len(without_known(lab, everything, older)) == 1
+    assert len(_without_known(lab, everything, older)) == 1

@@ -10,7 +10,7 @@ from magnet_helpers.defenses import NO_REFORMER
 from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.study.results_file import Row, read_rows, write_rows
-from magnet_helpers.study.run import without_known
+from magnet_helpers.study.run import _without_known
 from magnet_helpers.study.threats import PAPERS_SETTINGS
 from tools.__main__ import main
 
@@ -23,10 +23,10 @@ def test_rows_get_the_key_that_they_would_have_today(tmp_path, capsys):
     strange = plain_row(NO_REFORMER, PAPERS_SETTINGS[0], right[:9], 0, **settings)
     write_rows(path, [*rows, strange])
     task = lab.cell(NO_REFORMER)
-    assert without_known(lab, [task], read_rows(path, Row)) == [task]
+    assert _without_known(lab, [task], read_rows(path, Row)) == [task]
     assert main(["stamp", str(path)]) == 0
     assert "3 of 4 rows got another key" in capsys.readouterr().out
     stamped = read_rows(path, Row)
-    assert without_known(lab, [task], stamped) == []
+    assert _without_known(lab, [task], stamped) == []
     assert [dataclasses.replace(row, key="k") for row in stamped] == [*rows, strange]
     assert stamped[-1].key == "k", "no study asks for it"
