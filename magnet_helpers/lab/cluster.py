@@ -5,6 +5,7 @@ it arrives. A task whose worker has died is done again elsewhere, by Dask. A wor
 is refused before it makes a number. Needs the extra `cluster`.
 """
 
+import warnings
 import zlib
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -55,7 +56,9 @@ class Cluster(Crew):
         inputs = {need.key: self._stored(need) for need in task.needs}
         settings = task.settings(self.data.fingerprint)
         key = f"{settings['kind']}-{self.store.folder(settings).name}"
-        future: Future[Artifact] = self.executor.submit(_run, package_version(), task, inputs, self.images, key=key)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")  # the weights of networks are large
+            future: Future[Artifact] = self.executor.submit(_run, package_version(), task, inputs, self.images, key=key)
         return future
 
     def _stored(self, task: Task) -> Artifact:
