@@ -51,4 +51,4 @@ class Ensemble(nn.Module):
 
 
 def _log_mean(logits: Sequence[Tensor]) -> Tensor:
-    return torch.stack([each.log_softmax(dim=1) for each in logits]).logsumexp(dim=0)
+    return torch.stack([output.log_softmax(dim=1) for output in logits]).logsumexp(dim=0)

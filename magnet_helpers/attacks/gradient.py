@@ -173,11 +173,11 @@ class PGD(IFGSM):
         adversarial = images.clone()
         todo = torch.arange(len(images))
         for number in range(self.restarts):
-            theirs, seed = labels[todo], derived_seed(self.seed, f"restart {number}")
+            todo_labels, seed = labels[todo], derived_seed(self.seed, f"restart {number}")
             # advertorch draws from the global generator
             attack = self.on(model).perturb
-            adversarial[todo] = in_batches(attack, model, images[todo], theirs, seed=seed, label=repr(self))
-            todo = todo[~self.fooled(model, adversarial[todo], theirs)]
+            adversarial[todo] = in_batches(attack, model, images[todo], todo_labels, seed=seed, label=repr(self))
+            todo = todo[~self.fooled(model, adversarial[todo], todo_labels)]
             if not len(todo):
                 break
         return adversarial
