@@ -72,6 +72,10 @@ def evaluate_accuracy(model: nn.Module, test: LabeledImages) -> Accuracy:
 
     Raises:
         ValueError: if the model returns no logits (N, K), or has fewer classes than the labels.
+
+    >>> test = LabeledImages(torch.zeros(4, 1, 28, 28), torch.tensor([0, 0, 0, 7]))
+    >>> evaluate_accuracy(nn.Flatten(), test)  # of a black image it answers 0
+    Accuracy(correct=3, total=4)
     """
     check_classes(test.labels, n_classes_of(model, test.images))
     return Accuracy(int((predict(model, test.images) == test.labels).sum()), len(test))
@@ -88,7 +92,7 @@ def evaluate_defense(
     """Return the answers of classifier and reformer to clean, grey-box and white-box images.
 
     Grey box: the attack is made on the classifier alone. White box: on reformer and classifier as one network. Both
-    then pass the reformer and the classifier.
+    then pass the reformer and the classifier. Two of its answers are computed step by step in lesson 07.
 
     Args:
         classifier: maps images (N, 1, 28, 28) to logits (N, K).

@@ -18,7 +18,7 @@ _ALLOWED = 0.01  # share of the images that may go the wrong way before a check 
 def worst_case(runs: Mapping[str, AttackResult] | Sequence[AttackResult]) -> Accuracy:
     """Return the accuracy that is left if each image meets the attack that fools it.
 
-    The mean over attacks would be a promise to the attacker's worst day.
+    The mean over attacks would be a promise to the attacker's worst day. As in lesson 09, image by image.
 
     Args:
         runs: attacks on the same images.

@@ -56,6 +56,9 @@ class TrainingConfig:
             about the last bit of a sum, so it belongs to what makes a training repeatable.
         precision: of the products in forward and backward pass; weights and their updates are always float32.
             `"auto"`: bfloat16 where the processor has instructions for it, else float32 (`device.reduced_precision`).
+
+    >>> TrainingConfig(epochs=1, seed=1).epochs
+    1
     """
 
     epochs: int

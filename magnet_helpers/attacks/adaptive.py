@@ -47,7 +47,7 @@ class DetectorAwarePGD(PGD):
     A detector punishes the last step's own size, so the steps become shorter, and of all images on the way the first
     that is accepted *and* answered wrongly is kept. Ours: no library attacks detectors. The sum of hinges is that of
     N. Carlini and D. Wagner, "MagNet and 'Efficient Defenses Against Adversarial Attacks' are Not Robust to Adversarial
-    Examples" (2017), who minimise it without a bound ε.
+    Examples" (2017), who minimise it without a bound ε. By hand in lesson 09: its first step.
 
     Args:
         epsilon, labels, steps, restarts, seed: as in `PGD`.

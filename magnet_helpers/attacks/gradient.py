@@ -75,9 +75,17 @@ class GradientAttack(Attack):
 class FGSM(GradientAttack):
     """Fast gradient sign method: x′ = clip(x + ε·sign ∂loss(x, y)/∂x, 0, 1) (Goodfellow et al. 2015).
 
+    By hand in lesson 06.
+
     Args:
         epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
         labels: `"predicted"`: y is the model's own answer, as in the paper; `"given"`: y is passed in.
+
+    >>> classifier = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    >>> images = torch.full((1, 1, 28, 28), 0.5)
+    >>> change = FGSM(epsilon=0.3).perturb(classifier, images, torch.tensor([3])) - images
+    >>> round(change.abs().max().item(), 4)
+    0.3
     """
 
     def on(self, model: nn.Module) -> advertorch.Attack:
