@@ -85,7 +85,9 @@ class Variant:
             "penalty": f"{self.penalty} penalty",
             "start": "Keras' start",
         }
-        return "".join(f", {words[each.name]}" for each in fields(self) if getattr(self, each.name) != each.default)
+        return "".join(
+            f", {words[setting.name]}" for setting in fields(self) if getattr(self, setting.name) != setting.default
+        )
 
 
 PAPERS_TEXT = Variant()

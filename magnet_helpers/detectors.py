@@ -248,9 +248,9 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
     from sklearn.metrics import roc_auc_score, roc_curve
 
     samples = clean_scores.double().numpy(), adversarial_scores.double().numpy()
-    if any(each.ndim != 1 or len(each) < 2 or not np.isfinite(each).all() for each in samples):
-        raise ValueError(f"needs at least 2 finite scores of each kind, got {[each.shape for each in samples]}")
-    kinds, scores = np.repeat([0, 1], [len(each) for each in samples]), np.concatenate(samples)
+    if any(sample.ndim != 1 or len(sample) < 2 or not np.isfinite(sample).all() for sample in samples):
+        raise ValueError(f"needs at least 2 finite scores of each kind, got {[sample.shape for sample in samples]}")
+    kinds, scores = np.repeat([0, 1], [len(sample) for sample in samples]), np.concatenate(samples)
     false, true, _ = roc_curve(kinds, scores)
     area = float(roc_auc_score(kinds, scores))
     drawn = bootstrap(

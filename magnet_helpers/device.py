@@ -18,18 +18,18 @@ def choose_device() -> torch.device:
     Raises:
         ValueError: if `MAGNET_DEVICE` names a device that PyTorch does not know or that is not there.
     """
-    wanted = os.environ.get("MAGNET_DEVICE")
+    name = os.environ.get("MAGNET_DEVICE")
     present = ["cpu"]
     if torch.backends.mps.is_available():
         present.insert(0, "mps")
     if torch.cuda.is_available():
         present.insert(0, "cuda")
-    if wanted and wanted.split(":")[0] not in present:
-        raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {wanted!r}")
+    if name and name.split(":")[0] not in present:
+        raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {name!r}")
     try:
-        return torch.device(wanted or present[0])
+        return torch.device(name or present[0])
     except RuntimeError as error:
-        raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {wanted!r}") from error
+        raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {name!r}") from error
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -62,8 +62,8 @@ def _multiplies_bfloat16() -> bool:
     cannot say count as without.
     """
     ask: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
-    found = ask()
-    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+    capabilities = ask()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def reduced_precision(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
@@ -77,8 +77,8 @@ def reduced_precision(device: torch.device, precision: Precision) -> AbstractCon
         device: where the network is.
         precision: `"auto"`: bfloat16 on a CPU that `_multiplies_bfloat16`, else float32.
     """
-    wanted = precision_on(device, precision) == "bfloat16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+    is_bfloat16 = precision_on(device, precision) == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16)
 
 
 def precision_on(device: torch.device, precision: Precision) -> str:

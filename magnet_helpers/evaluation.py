@@ -72,6 +72,10 @@ def evaluate_accuracy(model: nn.Module, test: LabeledImages) -> Accuracy:
 
     Raises:
         ValueError: if the model returns no logits (N, K), or has fewer classes than the labels.
+
+    >>> test = LabeledImages(torch.zeros(4, 1, 28, 28), torch.tensor([0, 0, 0, 7]))
+    >>> evaluate_accuracy(nn.Flatten(), test)  # of a black image it answers 0
+    Accuracy(correct=3, total=4)
     """
     check_classes(test.labels, n_classes_of(model, test.images))
     return Accuracy(int((predict(model, test.images) == test.labels).sum()), len(test))
@@ -88,7 +92,7 @@ def evaluate_defense(
     """Return the answers of classifier and reformer to clean, grey-box and white-box images.
 
     Grey box: the attack is made on the classifier alone. White box: on reformer and classifier as one network. Both
-    then pass the reformer and the classifier.
+    then pass the reformer and the classifier. Two of its answers are computed step by step in lesson 07.
 
     Args:
         classifier: maps images (N, 1, 28, 28) to logits (N, K).
@@ -135,8 +139,8 @@ def evaluate_defense(
 
 
 def _count_unchanged(adversarial: Tensor, images: Tensor) -> int:
-    same = (adversarial == images).flatten(start_dim=1)
-    return int(torch.all(same, dim=1).sum())
+    same_pixels = (adversarial == images).flatten(start_dim=1)
+    return int(torch.all(same_pixels, dim=1).sum())
 
 
 def suspicions(report: DefenseReport) -> list[str]:
@@ -145,22 +149,24 @@ def suspicions(report: DefenseReport) -> list[str]:
     The checks follow the checklist of Carlini et al. 2019, "On evaluating adversarial robustness".
     """
     clean, grey, white = (report.accuracy(knows) for knows in MEASURED)
-    found = []
+    doubts = []
     if white.correct > grey.correct:
         right_in_grey, right_in_white = report.right(Knowledge.CLASSIFIER), report.right(Knowledge.REFORMER)
         replayed = int((right_in_white & ~right_in_grey).sum())
-        found.append(
+        doubts.append(
             f"white box ({100 * white.value:.1f} %) is above grey box ({100 * grey.value:.1f} %): {replayed} images "
             "survive the white-box attack although their grey-box version fools the same network. The attacker could "
             "have replayed those, so the white-box attack is too weak or its gradient is masked"
         )
     if report.unchanged:
-        found.append(f"the attack left {report.unchanged} of {white.total} images as they were: their gradient is zero")
+        doubts.append(
+            f"the attack left {report.unchanged} of {white.total} images as they were: their gradient is zero"
+        )
     if report.collapsed:
-        found.append("the reformer's output is constant: it has collapsed")
+        doubts.append("the reformer's output is constant: it has collapsed")
     low, _ = clean.interval
     if low <= 1 / max(2, int(report.labels.max()) + 1):  # of MNIST's ten classes: 0.1
-        found.append(f"clean accuracy ({100 * clean.value:.1f} %) is at chance level")
+        doubts.append(f"clean accuracy ({100 * clean.value:.1f} %) is at chance level")
     elif max(grey.correct, white.correct) > clean.correct:
-        found.append("accuracy under attack is above clean accuracy")
-    return found
+        doubts.append("accuracy under attack is above clean accuracy")
+    return doubts

@@ -33,14 +33,25 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def apply_model(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the model's outputs for images (N, …), computed in batches on the model's device, as a CPU tensor."""
+    """Return the model's outputs for images (N, …), computed in batches on the model's device, as a CPU tensor.
+
+    >>> apply_model(nn.Flatten(), torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 784])
+    """
     device = device_of(model)
     with frozen(model), sooner(model), torch.no_grad():
         return torch.cat([model(batch.to(device)).cpu() for batch in images.split(BATCH_SIZE)])
 
 
 def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the predicted labels (N,) of images (N, 1, 28, 28), computed in float32 on every device."""
+    """Return the predicted labels (N,) of images (N, 1, 28, 28), computed in float32 on every device.
+
+    >>> classifier = nn.Flatten()  # answers with the number of the brightest pixel
+    >>> images = torch.zeros(2, 1, 28, 28)
+    >>> images[0, 0, 0, 3] = images[1, 0, 0, 8] = 1
+    >>> predict(classifier, images)
+    tensor([3, 8])
+    """
     with full_precision():
         return apply_model(model, images).argmax(dim=1)
 
@@ -50,9 +61,14 @@ def is_constant(outputs: Tensor, images: Tensor) -> bool:
 
     True if the outputs' standard deviation over the images, averaged over the pixels, is below 1 % of the inputs' own.
     The paper's cells of 11.35 % are such collapsed autoencoders: 1135 of the 10,000 test images are ones.
+    Made to happen in lesson 03.
 
     Args:
         outputs: shape (N, 1, 28, 28), N at least 2.
         images: the inputs that gave them, same shape.
+
+    >>> images = torch.rand(4, 1, 28, 28)
+    >>> is_constant(torch.zeros(4, 1, 28, 28), images), is_constant(images, images)
+    (True, False)
     """
     return bool(outputs.std(dim=0).mean() < 0.01 * images.std(dim=0).mean())

@@ -109,8 +109,8 @@ def estimate(values: Tensor) -> Estimate:
         variance, freedom, of_seeds_alone = of_images / images, float(images - 1), 0.0
     else:
         of_seeds = images * (values.mean(dim=1) - mean).square().sum().item() / (seeds - 1)
-        rest = values - values.mean(dim=1, keepdim=True) - values.mean(dim=0, keepdim=True) + mean
-        left = rest.square().sum().item() / ((seeds - 1) * (images - 1))
+        residuals = values - values.mean(dim=1, keepdim=True) - values.mean(dim=0, keepdim=True) + mean
+        left = residuals.square().sum().item() / ((seeds - 1) * (images - 1))
         # The estimate by the difference can fall below what either source gives alone. Then that is taken.
         total = max(of_seeds + of_images - left, of_seeds, of_images)
         variance = total / (seeds * images)

@@ -115,11 +115,16 @@ class MagNet(nn.Module):
                 it must, or as `choose_threshold` does.
         """
         if len({detector.label for detector in detectors}) != len(detectors):
-            raise ValueError(f"each detector needs a label of its own, got {[each.label for each in detectors]}")
+            raise ValueError(
+                f"each detector needs a label of its own, got {[detector.label for detector in detectors]}"
+            )
         if len(clean_images):
             n_classes_of(classifier, clean_images)
-        scores = {each.label: (each, apply_model(each, clean_images)) for each in detectors}
-        pairs = {name: (each, choose_threshold(theirs, false_positive_rate)) for name, (each, theirs) in scores.items()}
+        scores = {detector.label: (detector, apply_model(detector, clean_images)) for detector in detectors}
+        pairs = {
+            name: (detector, choose_threshold(clean_scores, false_positive_rate))
+            for name, (detector, clean_scores) in scores.items()
+        }
         return cls(classifier, reformer, pairs)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -52,6 +52,9 @@ class ConvClassifier(nn.Module):
 
     Args:
         n_classes: of other images than MNIST's.
+
+    >>> ConvClassifier()(torch.rand(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, n_classes: int = 10) -> None:
@@ -86,6 +89,10 @@ class ConvAutoencoder(nn.Module):
 
     Args:
         decoder_width: filters of the first transposed convolution. The paper says 32, its program uses 64.
+
+    >>> network = ConvAutoencoder()
+    >>> network(torch.rand(2, 1, 28, 28)).shape, network.encode(torch.rand(2, 1, 28, 28)).shape
+    (torch.Size([2, 1, 28, 28]), torch.Size([2, 1568]))
     """
 
     def __init__(self, decoder_width: int = 32) -> None:
@@ -163,13 +170,17 @@ class PublishedContractiveAutoencoder(ContractiveAutoencoder):
 
 
 class StackedAutoencoder(nn.Module):
-    """Autoencoders in a row: the output *image* of one is the input of the next.
+    """Autoencoders in a row: the output *image* of one is the input of the next. By hand in lesson 04.
 
     Args:
         stages: at least one autoencoder that maps images to images. They are shared, not copied.
 
     Raises:
         ValueError: if there is no stage.
+
+    >>> first, second, images = ConvAutoencoder(), ConvAutoencoder(), torch.rand(1, 1, 28, 28)
+    >>> torch.equal(StackedAutoencoder([first, second])(images), second(first(images)))
+    True
     """
 
     def __init__(self, stages: Sequence[nn.Module]) -> None:

@@ -18,7 +18,7 @@ _ALLOWED = 0.01  # share of the images that may go the wrong way before a check 
 def worst_case(runs: Mapping[str, AttackResult] | Sequence[AttackResult]) -> Accuracy:
     """Return the accuracy that is left if each image meets the attack that fools it.
 
-    The mean over attacks would be a promise to the attacker's worst day.
+    The mean over attacks would be a promise to the attacker's worst day. As in lesson 09, image by image.
 
     Args:
         runs: attacks on the same images.
@@ -26,12 +26,12 @@ def worst_case(runs: Mapping[str, AttackResult] | Sequence[AttackResult]) -> Acc
     Raises:
         ValueError: if there is no run, or if they are of different images.
     """
-    some = list(runs.values()) if isinstance(runs, Mapping) else list(runs)
-    if not some:
+    results = list(runs.values()) if isinstance(runs, Mapping) else list(runs)
+    if not results:
         raise ValueError("the worst case needs at least one attack, got none")
-    if any(not torch.equal(run.images, some[0].images) for run in some):
+    if any(not torch.equal(run.images, results[0].images) for run in results):
         raise ValueError("the worst case is per image: all attacks must be on the same images in the same order")
-    fooled = torch.stack([run.success for run in some]).any(dim=0)
+    fooled = torch.stack([run.success for run in results]).any(dim=0)
     return Accuracy(int((~fooled).sum()), len(fooled))
 
 
@@ -46,7 +46,7 @@ def security_curve(run: AttackResult, norm: str, sizes: Sequence[float]) -> list
         sizes: in pixel units.
     """
     fooled = [int(run.within(norm, size).sum()) for size in sizes]
-    return [Accuracy(len(run.success) - each, len(run.success)) for each in fooled]
+    return [Accuracy(len(run.success) - count, len(run.success)) for count in fooled]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class CheckUp:
     @property
     def accuracies(self) -> dict[str, Accuracy]:
         """The accuracy under each attack, and in the worst case."""
-        each = {name: Accuracy(int((~run.success).sum()), len(run.success)) for name, run in self.runs.items()}
-        return {**each, "worst case": worst_case(self.runs)}
+        by_attack = {name: Accuracy(int((~run.success).sum()), len(run.success)) for name, run in self.runs.items()}
+        return {**by_attack, "worst case": worst_case(self.runs)}
 
 
 NOISE, ONE_STEP, ITERATED, TWICE, QUERIES, HUGE = (
@@ -115,7 +115,7 @@ def check_up(
     return CheckUp(runs, tuple(_doubts(runs, list(transferred or {}))))
 
 
-def _doubts(runs: Mapping[str, AttackResult], others: Sequence[str]) -> list[str]:
+def _doubts(runs: Mapping[str, AttackResult], transferred: Sequence[str]) -> list[str]:
     n = len(runs[ITERATED].success)
     few = _ALLOWED * n
     strong = runs[ITERATED].success | runs[TWICE].success
@@ -134,7 +134,7 @@ def _doubts(runs: Mapping[str, AttackResult], others: Sequence[str]) -> list[str
     gained = int(runs[TWICE].success.sum() - runs[ITERATED].success.sum())
     if gained > few:
         doubts.append(f"twice the steps fool {gained} of {n} images more: the attack had not converged")
-    for name in (QUERIES, *others):
+    for name in (QUERIES, *transferred):
         if missed(name) > few:
             doubts.append(
                 f"{name}, which knows less, fools {missed(name)} of {n} images that {ITERATED} does not: the gradient "
@@ -151,5 +151,5 @@ def _doubts(runs: Mapping[str, AttackResult], others: Sequence[str]) -> list[str
 
 def _unmoved(run: AttackResult) -> int:
     """How many images an attack left as they were although they did not fool the model."""
-    same = (run.adversarial == run.images).flatten(start_dim=1).all(dim=1)
-    return int((same & ~run.success).sum())
+    unmoved = (run.adversarial == run.images).flatten(start_dim=1).all(dim=1)
+    return int((unmoved & ~run.success).sum())

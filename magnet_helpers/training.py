@@ -56,6 +56,9 @@ class TrainingConfig:
             about the last bit of a sum, so it belongs to what makes a training repeatable.
         precision: of the products in forward and backward pass; weights and their updates are always float32.
             `"auto"`: bfloat16 where the processor has instructions for it, else float32 (`device.reduced_precision`).
+
+    >>> TrainingConfig(epochs=1, seed=1).epochs
+    1
     """
 
     epochs: int
@@ -176,8 +179,10 @@ def _validation_loss(
     generator = new_generator(seed, "validation noise", noise_device)
     total = torch.zeros((), device=images.device)
     with frozen(model), torch.no_grad():
-        for some, their in zip(images.split(_VALIDATION_BATCH_SIZE), labels.split(_VALIDATION_BATCH_SIZE), strict=True):
-            total += loss(model, some, their, generator) * len(some)
+        for batch, batch_labels in zip(
+            images.split(_VALIDATION_BATCH_SIZE), labels.split(_VALIDATION_BATCH_SIZE), strict=True
+        ):
+            total += loss(model, batch, batch_labels, generator) * len(batch)
     return total.item() / len(images)
 
 
@@ -213,7 +218,7 @@ def fit(
     device = device or choose_device()
     place(model, device)
     images, labels = train.images.to(device), train.labels.to(device)
-    held_out, their = validation.images.to(device), validation.labels.to(device)
+    held_out, held_out_labels = validation.images.to(device), validation.labels.to(device)
     optimizer = _adam(model, config, device)
     history = History()
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
@@ -256,7 +261,7 @@ def fit(
                 done += 1
                 bar.update()
             training_loss = total.item() / len(train)
-            validation_loss = _validation_loss(model, loss, held_out, their, config.seed, noise.device)
+            validation_loss = _validation_loss(model, loss, held_out, held_out_labels, config.seed, noise.device)
             _check_finite(training_loss, validation_loss, epoch, label, config)
             seconds = time.perf_counter() - started
             record = Epoch(training_loss, validation_loss, seconds)

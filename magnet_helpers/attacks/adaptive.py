@@ -47,7 +47,7 @@ class DetectorAwarePGD(PGD):
     A detector punishes the last step's own size, so the steps become shorter, and of all images on the way the first
     that is accepted *and* answered wrongly is kept. Ours: no library attacks detectors. The sum of hinges is that of
     N. Carlini and D. Wagner, "MagNet and 'Efficient Defenses Against Adversarial Attacks' are Not Robust to Adversarial
-    Examples" (2017), who minimise it without a bound ε.
+    Examples" (2017), who minimise it without a bound ε. By hand in lesson 09: its first step.
 
     Args:
         epsilon, labels, steps, restarts, seed: as in `PGD`.
@@ -86,7 +86,7 @@ class _Descent:
         if labels is None:
             labels = self.magnet(images).argmax(dim=1)
         low, high = (images - settings.epsilon).clamp(min=0), (images + settings.epsilon).clamp(max=1)
-        found, at = torch.zeros_like(labels, dtype=torch.bool), images.clone()
+        fooled, at = torch.zeros_like(labels, dtype=torch.bool), images.clone()
         best, weight = at, images.new_full((len(images),), settings.weight)
         if settings.restarts:
             at = low + (high - low) * torch.rand_like(images)
@@ -94,8 +94,8 @@ class _Descent:
             at = at.detach().requires_grad_()
             margin, excess = _margin(self.magnet(at), labels), self.magnet.excess(at)
             fools = (margin > 0) & (excess <= 0).all(dim=1)
-            best = torch.where((fools & ~found)[:, None, None, None], at.detach(), best)
-            found |= fools
+            best = torch.where((fools & ~fooled)[:, None, None, None], at.detach(), best)
+            fooled |= fools
             if step == settings.steps:
                 break
             seen = (excess + settings.slack).clamp(min=0).sum(dim=1)
@@ -104,7 +104,7 @@ class _Descent:
             length = settings.step_size / 3 ** (_PHASES * step // settings.steps)
             at = (at + length * slope.sign()).clamp(low, high)
             weight = _reweighted(weight, margin >= settings.confidence, seen > 0)
-        return torch.where(found[:, None, None, None], best, at.detach())
+        return torch.where(fooled[:, None, None, None], best, at.detach())
 
 
 def _reweighted(weight: Tensor, wins: Tensor, is_seen: Tensor) -> Tensor:

@@ -180,8 +180,8 @@ def in_batches(
             torch.manual_seed(seed)
         for start in tqdm(range(0, len(images), size), desc=label, leave=False):
             batch = slice(start, start + size)
-            theirs = None if labels is None else labels[batch].to(device)
-            adversarial.append(function(images[batch].to(device), theirs).detach().cpu())
+            batch_labels = None if labels is None else labels[batch].to(device)
+            adversarial.append(function(images[batch].to(device), batch_labels).detach().cpu())
     return torch.cat(adversarial) if adversarial else images.clone()
 
 

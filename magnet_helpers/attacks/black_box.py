@@ -84,9 +84,9 @@ class SPSA(Attack):
             loss_fn=nn.CrossEntropyLoss(reduction="none"),
         )
 
-        def without_gradients(batch: Tensor, theirs: Tensor | None) -> Tensor:
+        def without_gradients(batch: Tensor, batch_labels: Tensor | None) -> Tensor:
             with torch.no_grad():  # it asks for none, but autograd would keep every answer
-                return attack.perturb(batch, theirs)  # type: ignore[no-any-return]
+                return attack.perturb(batch, batch_labels)  # type: ignore[no-any-return]
 
         seed = derived_seed(self.seed, "SPSA")
         return in_batches(
@@ -119,10 +119,10 @@ class _OfART(Attack):
             return images.clone()
         attack = self.on(_in_arts_eyes(model, images, n_classes))
 
-        def generate(batch: Tensor, theirs: Tensor | None) -> Tensor:
-            assert theirs is not None
-            arguments = self._arguments(model, batch, theirs)
-            adversarial = attack.generate(batch.cpu().numpy(), theirs.cpu().numpy(), **arguments)
+        def generate(batch: Tensor, batch_labels: Tensor | None) -> Tensor:
+            assert batch_labels is not None
+            arguments = self._arguments(model, batch, batch_labels)
+            adversarial = attack.generate(batch.cpu().numpy(), batch_labels.cpu().numpy(), **arguments)
             return torch.from_numpy(np.asarray(adversarial, np.float32)).clamp(0, 1)
 
         with _numpy_seed(self._seed):

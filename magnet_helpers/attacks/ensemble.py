@@ -25,7 +25,7 @@ class ExpectationOverTransformation(nn.Module):
         self.draws = draws
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 10)."""
+        """Return the logits (N, K)."""
         return _log_mean([self.model(images) for _ in range(self.draws)])
 
 
@@ -46,9 +46,9 @@ class Ensemble(nn.Module):
         self.models = nn.ModuleList(models)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (N, 10)."""
+        """Return the logits (N, K)."""
         return _log_mean([model(images) for model in self.models])
 
 
 def _log_mean(logits: Sequence[Tensor]) -> Tensor:
-    return torch.stack([each.log_softmax(dim=1) for each in logits]).logsumexp(dim=0)
+    return torch.stack([output.log_softmax(dim=1) for output in logits]).logsumexp(dim=0)

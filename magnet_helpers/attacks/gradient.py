@@ -75,9 +75,17 @@ class GradientAttack(Attack):
 class FGSM(GradientAttack):
     """Fast gradient sign method: x′ = clip(x + ε·sign ∂loss(x, y)/∂x, 0, 1) (Goodfellow et al. 2015).
 
+    By hand in lesson 06.
+
     Args:
         epsilon: ε, the largest change of a pixel (L∞), in pixel units, in [0, 1].
         labels: `"predicted"`: y is the model's own answer, as in the paper; `"given"`: y is passed in.
+
+    >>> classifier = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    >>> images = torch.full((1, 1, 28, 28), 0.5)
+    >>> change = FGSM(epsilon=0.3).perturb(classifier, images, torch.tensor([3])) - images
+    >>> round(change.abs().max().item(), 4)
+    0.3
     """
 
     def on(self, model: nn.Module) -> advertorch.Attack:
@@ -173,11 +181,11 @@ class PGD(IFGSM):
         adversarial = images.clone()
         todo = torch.arange(len(images))
         for number in range(self.restarts):
-            theirs, seed = labels[todo], derived_seed(self.seed, f"restart {number}")
+            todo_labels, seed = labels[todo], derived_seed(self.seed, f"restart {number}")
             # advertorch draws from the global generator
             attack = self.on(model).perturb
-            adversarial[todo] = in_batches(attack, model, images[todo], theirs, seed=seed, label=repr(self))
-            todo = todo[~self.fooled(model, adversarial[todo], theirs)]
+            adversarial[todo] = in_batches(attack, model, images[todo], todo_labels, seed=seed, label=repr(self))
+            todo = todo[~self.fooled(model, adversarial[todo], todo_labels)]
             if not len(todo):
                 break
         return adversarial

@@ -54,24 +54,24 @@ def train_substitute(
         raise ValueError(f"a substitute needs at least 1 round and 2 images, got {rounds} and {len(images)}")
     device = device_of(model)
     for number in range(rounds):
-        known = LabeledImages(images, predict(model, images))
+        answered = LabeledImages(images, predict(model, images))
         with initial_weights_from(derived_seed(seed, f"substitute {number}")):
             substitute = build()
-        check_classes(known.labels, n_classes_of(substitute, images))
+        check_classes(answered.labels, n_classes_of(substitute, images))
         config = TrainingConfig(epochs=epochs, batch_size=min(64, len(images)), learning_rate=1e-3, seed=seed)
         label = f"substitute, round {number + 1} of {rounds}"
-        fit(substitute, ClassificationLoss(), known, known, config, device=device, label=label)
+        fit(substitute, ClassificationLoss(), answered, answered, config, device=device, label=label)
         if number < rounds - 1:
             signed = step if number % 2 == 0 else -step
-            images = torch.cat([images, (images + signed * _slopes(substitute, known).sign()).clamp(0, 1)])
+            images = torch.cat([images, (images + signed * _slopes(substitute, answered).sign()).clamp(0, 1)])
     return substitute
 
 
-def _slopes(substitute: nn.Module, known: LabeledImages) -> Tensor:
+def _slopes(substitute: nn.Module, answered: LabeledImages) -> Tensor:
     """Return the gradient of each image's own answer: (N, 1, 28, 28)."""
     slopes, device = [], device_of(substitute)
     with frozen(substitute), sooner(substitute), torch.enable_grad(), full_precision():
-        for images, labels in zip(known.images.split(BATCH_SIZE), known.labels.split(BATCH_SIZE), strict=True):
+        for images, labels in zip(answered.images.split(BATCH_SIZE), answered.labels.split(BATCH_SIZE), strict=True):
             batch = images.to(device).requires_grad_()
             probabilities = substitute(batch).softmax(dim=1)
             own = probabilities.gather(1, labels.to(device)[:, None]).sum()

@@ -41,13 +41,15 @@ def read_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
         raise DataError(f"expected a folder with IDX files, got {folder}, which is not there: correct the path.")
     arrays: dict[str, NDArray[np.uint8]] = {}
     for name in _FILES:
-        first, *others = existing_places(folder, name)
+        first, *duplicates = existing_places(folder, name)
         content = decompressed(first, str(first))
         arrays[name] = parsed(content, str(first))
         check_kind(arrays[name], name, str(first))
-        for other in others:
-            if decompressed(other, str(other)) != content:
-                raise DataError(f"{first} and {other.name} hold different contents: keep only the one that you mean.")
+        for duplicate in duplicates:
+            if decompressed(duplicate, str(duplicate)) != content:
+                raise DataError(
+                    f"{first} and {duplicate.name} hold different contents: keep only the one that you mean."
+                )
     return arrays
 
 

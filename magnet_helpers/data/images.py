@@ -19,6 +19,9 @@ class LabeledImages:
 
     `images`: float32 (N, 1, 28, 28) in [0, 1], N at least 1; `labels`: int64 (N,), class numbers from 0 on.
     Anything else is refused with a `DataError`; `from_arrays` takes more.
+
+    >>> len(LabeledImages(torch.zeros(4, 1, 28, 28), torch.tensor([0, 1, 2, 3])).first(2))
+    2
     """
 
     images: Tensor

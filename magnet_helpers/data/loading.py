@@ -106,12 +106,12 @@ def _digits(split_seed: int, validation_images: int | None) -> ImageData:
     digits = load_digits()
     small = torch.from_numpy(digits.images.astype(np.float32)).unsqueeze(1) / 16.0
     enlarged = interpolate(small, size=(20, 20), mode="bicubic", align_corners=False)
-    everything = LabeledImages(
+    all_digits = LabeledImages(
         pad(enlarged.clamp(0.0, 1.0), (4, 4, 4, 4)),
         torch.from_numpy(digits.target.astype(np.int64)),
     )
     pool, test = train_test_split(
-        np.arange(len(everything)),
+        np.arange(len(all_digits)),
         test_size=_DIGITS_TEST_IMAGES,
         stratify=digits.target,
         random_state=0,
@@ -122,8 +122,8 @@ def _digits(split_seed: int, validation_images: int | None) -> ImageData:
     return split(
         "digits",
         "digits",
-        chosen(everything, torch.from_numpy(pool)),
-        chosen(everything, torch.from_numpy(test)),
+        chosen(all_digits, torch.from_numpy(pool)),
+        chosen(all_digits, torch.from_numpy(test)),
         contents,
         split_seed,
         180 if validation_images is None else validation_images,

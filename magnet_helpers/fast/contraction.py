@@ -137,7 +137,7 @@ def _groups_of_sizes(kernel_sizes: tuple[int, ...], channels: int, shape: tuple[
     flat, group = reach.flatten(start_dim=1), torch.zeros(pixels, dtype=torch.long, device="cpu")
     taken: list[Tensor] = []
     for pixel, reached in enumerate(flat):
-        number = next((n for n, others in enumerate(taken) if not (others & reached).any()), len(taken))
+        number = next((n for n, occupied in enumerate(taken) if not (occupied & reached).any()), len(taken))
         if number == len(taken):
             taken.append(torch.zeros_like(reached))
         taken[number] |= reached

@@ -54,11 +54,11 @@ def captured(
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             step(batch)
 
-    def replay(wanted: Tensor) -> None:
-        if len(wanted) == len(batch):
-            batch.copy_(wanted)
+    def replay(indices: Tensor) -> None:
+        if len(indices) == len(batch):
+            batch.copy_(indices)
             graph.replay()
         else:
-            step(wanted)
+            step(indices)
 
     return replay

@@ -68,8 +68,8 @@ def _vector(bias: Tensor) -> Array:
 
 def _for_each(choice: Array, directions: Tensor | Array) -> Array:
     """Return each image's choice once for each of its directions."""
-    each = len(directions) // len(choice)
-    return choice if each == 1 else choice.repeat(each, axis=0)
+    per_image = len(directions) // len(choice)
+    return choice if per_image == 1 else choice.repeat(per_image, axis=0)
 
 
 def _taps(weight: Tensor) -> Array:

@@ -89,11 +89,12 @@ def _check_workers(client: "Client") -> None:
         raise OtherCodeError(
             f"a worker of this cluster cannot say which code it has ({error}): install this version on every worker"
         ) from error
-    others = sorted(worker for worker, theirs in versions.items() if theirs != ours)
-    if others:
+    differing = sorted(worker for worker, version in versions.items() if version != ours)
+    if differing:
         raise OtherCodeError(
-            f"the code of this process is {ours}, that of {', '.join(others)} is another "
-            f"({', '.join(sorted({versions[worker] for worker in others}))}): install the same version on every worker"
+            f"the code of this process is {ours}, that of {', '.join(differing)} is another "
+            f"({', '.join(sorted({versions[worker] for worker in differing}))}): install the same version on "
+            "every worker"
         )
 
 

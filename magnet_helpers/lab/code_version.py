@@ -35,8 +35,8 @@ def code_version(*entries: object, apart: Iterable[object] = (), root: Path | No
         TypeError: if an entry is no function, class or text.
         ValueError: if a module or definition is not there.
     """
-    paths, others = (tuple(_path_of(entry) for entry in some) for some in (entries, apart))
-    return _version_here(paths, others) if root is None else _version(_Package(root), paths, others)
+    paths, paths_apart = (tuple(_path_of(entry) for entry in group) for group in (entries, apart))
+    return _version_here(paths, paths_apart) if root is None else _version(_Package(root), paths, paths_apart)
 
 
 @cache
@@ -182,8 +182,10 @@ class _Package:
     def digest(self, statement: _Statement, apart: set[str]) -> str:
         """Return the hash of a definition: of its text, and of the texts of what it names, for names may be shared."""
         text, writer = self.written(statement)
-        others = [other for path in writer.named if path not in apart for other in self.statements(path)]
-        return _short_hash(text, *(_short_hash(self.written(other)[0]) for other in others))
+        dependencies = [
+            dependency for path in writer.named if path not in apart for dependency in self.statements(path)
+        ]
+        return _short_hash(text, *(_short_hash(self.written(dependency)[0]) for dependency in dependencies))
 
     def reach(self, entries: Iterable[str], apart: set[str]) -> dict[str, str]:
         """Return each definition that the entries reach, with its hash; what is apart counts by its name."""

@@ -64,8 +64,8 @@ class Lab:
         self._networks: dict[str, tuple[nn.Module, History]] = {}
         self._attacked: dict[str, Tensor] = {}
         self._magnets: dict[MagNetSpec, MagNet] = {}
-        wanted = self.budget.test_images
-        self.test = self.data.test.spread(wanted and min(wanted, len(self.data.test)))
+        n_images = self.budget.test_images
+        self.test = self.data.test.spread(n_images and min(n_images, len(self.data.test)))
 
     @property
     def setting(self) -> str:

@@ -49,7 +49,7 @@ def is_made(task: Task, data: ImageData, store: Store) -> bool:
 
 def missing(tasks: Iterable[Task], data: ImageData, store: Store) -> list[Task]:
     """Return which of these tasks, and of those that they need, are not there, in the order to take them."""
-    found: dict[str, Task] = {}
+    by_key: dict[str, Task] = {}
     seen: set[str] = set()
 
     def look(task: Task) -> None:
@@ -58,11 +58,11 @@ def missing(tasks: Iterable[Task], data: ImageData, store: Store) -> list[Task]:
             if not is_made(task, data, store):
                 for need in task.needs:
                     look(need)
-                found[task.key] = task
+                by_key[task.key] = task
 
     for task in tasks:
         look(task)
-    return longest_first(list(found.values()))
+    return longest_first(list(by_key.values()))
 
 
 def make(task: Task, data: ImageData, store: Store, device: torch.device) -> Artifact:

@@ -212,8 +212,8 @@ class TrainingSpecs:
 
     def networks(self, magnet: MagNetSpec) -> tuple[TrainingSpec, ...]:
         """Return how each network of a MagNet is trained: the classifier, then each autoencoder once."""
-        wanted = (magnet.reformer, *(detector.defense for detector in magnet.detectors))
-        autoencoders = dict.fromkeys(defense for defense in wanted if defense != NO_REFORMER)
+        defenses = (magnet.reformer, *(detector.defense for detector in magnet.detectors))
+        autoencoders = dict.fromkeys(defense for defense in defenses if defense != NO_REFORMER)
         return (self.classifier(), *(self.reformer(defense) for defense in autoencoders))
 
     def reformer(self, defense: Defense) -> TrainingSpec:
@@ -251,14 +251,15 @@ def _start_from_parents(
         before = StackedAutoencoder(parents)
         if spec.stage_noise_std:
             sets = [
-                LabeledImages(_noisy(spec, spec.stage_noise_std, each, "stage inputs"), each.labels) for each in sets
+                LabeledImages(_noisy(spec, spec.stage_noise_std, labeled, "stage inputs"), labeled.labels)
+                for labeled in sets
             ]
-        sets = [LabeledImages(apply_model(before, each.images), each.labels) for each in sets]
+        sets = [LabeledImages(apply_model(before, labeled.images), labeled.labels) for labeled in sets]
     if isinstance(spec.loss, FixedNoiseLoss):
-        noisy = [_noisy(spec, spec.loss.noise_std, each, "fixed noise") for each in sets]
+        noisy = [_noisy(spec, spec.loss.noise_std, labeled, "fixed noise") for labeled in sets]
         sets = [
-            PairedImages(torch.cat([each.images, its], dim=1), each.labels)
-            for each, its in zip(sets, noisy, strict=True)
+            PairedImages(torch.cat([labeled.images, noisy_images], dim=1), labeled.labels)
+            for labeled, noisy_images in zip(sets, noisy, strict=True)
         ]
     return sets[0], sets[1]
 
@@ -269,5 +270,5 @@ def _noisy(spec: TrainingSpec, noise_std: float, images: LabeledImages, purpose:
     return add_noise(images.images, noise_std, generator)
 
 
-def _at_most(wanted: int | None, images: LabeledImages) -> LabeledImages:
-    return images.first(None if wanted is None else min(wanted, len(images)))
+def _at_most(count: int | None, images: LabeledImages) -> LabeledImages:
+    return images.first(None if count is None else min(count, len(images)))

@@ -54,8 +54,8 @@ def variant_frame(results: Results) -> pd.DataFrame:
     rows = []
     for name, ((first, threats), (second, other_threats)) in pairs.items():
         gains = {
-            threat.knows: results.gain((first, threat), (second, other))
-            for threat, other in zip(threats, other_threats, strict=True)
+            threat.knows: results.gain((first, threat), (second, other_threat))
+            for threat, other_threat in zip(threats, other_threats, strict=True)
             if first != second or threat is not CLEAN
         }
         row: dict[str, object] = {
@@ -80,15 +80,15 @@ def penalty_frame(results: Results) -> pd.DataFrame:
     for penalty, defenses in OTHER_PENALTIES.items():
         for defense in defenses:
             norms = results.jacobian(defense)
-            same = contractive(defense.penalty_weight or 0.0)
+            same_weight = contractive(defense.penalty_weight or 0.0)
             row: dict[str, object] = {"penalty": f"{penalty}, λ = {defense.penalty_weight:g}", "seeds": len(norms)}
             row["‖J‖²"], row["‖J‖², paper's penalty"] = (
                 f"{np.mean(list(measured.values())):.3g}" if measured else "–"
-                for measured in (norms, results.jacobian(same))
+                for measured in (norms, results.jacobian(same_weight))
             )
             for threat in (GREY_BOX, WHITE_BOX):
                 gains = {
-                    "equal λ": results.gain((same, threat), (defense, threat)),
+                    "equal λ": results.gain((same_weight, threat), (defense, threat)),
                     "equal ‖J‖²": results.gain_at_equal_jacobian(defense, TABLE_3, threat),
                 }
                 for name, gain in gains.items():
@@ -113,7 +113,12 @@ def crossed_frame(results: Results) -> pd.DataFrame:
             accuracies = results.crossed(defense, threat)
             seeds = sorted({seed for pair in accuracies for seed in pair})
             if len(seeds) > 1 and len(accuracies) == len(seeds) ** 2:
-                table = 100 * np.array([[accuracies[one, other] for other in seeds] for one in seeds])
+                table = 100 * np.array(
+                    [
+                        [accuracies[classifier_seed, reformer_seed] for reformer_seed in seeds]
+                        for classifier_seed in seeds
+                    ]
+                )
                 rows.append(
                     {
                         "defence": f"{defense.label}, {threat.knows.label}",

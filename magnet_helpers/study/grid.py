@@ -62,7 +62,7 @@ DETECTORS: tuple[DetectorSpec, ...] = (
 # detectors and with them, under every attack.
 MAGNET = MagNetSpec("MagNet, complete", MAGNETS_OWN[0], DETECTORS)
 UNDER_ATTACK: tuple[MagNetSpec, ...] = (
-    *(MagNetSpec(each.label, each) for each in TABLE_4 if each != denoising(0.3)),
+    *(MagNetSpec(defense.label, defense) for defense in TABLE_4 if defense != denoising(0.3)),
     MagNetSpec("MagNet's reformer", MAGNETS_OWN[0]),
     MAGNET,
 )

@@ -89,12 +89,12 @@ _DAE, _SDAE_2, _SDAE_3, _CAE = denoising(0.4), stacked(2, 0.4), stacked(3, 0.4),
 CLAIMS: tuple[Claim, ...] = (
     *(
         Claim(
-            f"{each.label} raises accuracy under FGSM (grey box)",
+            f"{defense.label} raises accuracy under FGSM (grey box)",
             _white(NO_REFORMER),
-            _grey(each),
+            _grey(defense),
             remark="beside the classifier alone, on the same attacked images",
         )
-        for each in (VANILLA, _DAE, _SDAE_3, _CAE)
+        for defense in (VANILLA, _DAE, _SDAE_3, _CAE)
     ),
     Claim("denoising beats vanilla (grey box)", _grey(VANILLA), _grey(_DAE)),
     Claim("denoising beats vanilla (white box)", _white(VANILLA), _white(_DAE)),
@@ -104,13 +104,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("a third autoencoder does not help in the white box", _white(_SDAE_3), _white(_SDAE_2)),
     *(
         Claim(
-            f"{each.label} costs less than 1 point of clean accuracy",
+            f"{defense.label} costs less than 1 point of clean accuracy",
             _clean(NO_REFORMER),
-            _clean(each),
+            _clean(defense),
             -0.01,
             "the paper claims it of all; its own SDAE(2) and SDAE(3) lose more",
         )
-        for each in (VANILLA, _DAE, _SDAE_2, _SDAE_3, _CAE)
+        for defense in (VANILLA, _DAE, _SDAE_2, _SDAE_3, _CAE)
     ),
     Claim("the contractive autoencoder is worse than the denoising one (grey box)", _grey(_CAE), _grey(_DAE)),
     Claim("the contractive penalty helps (grey box, beside λ = 0)", _grey(contractive(0.0)), _grey(_CAE)),
@@ -124,21 +124,21 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *(
         Claim(
-            f"{each.label}: the white box is easier to survive than the grey box",
-            _grey(each),
-            _white(each),
+            f"{defense.label}: the white box is easier to survive than the grey box",
+            _grey(defense),
+            _white(defense),
             remark="no robustness: who knows the reformer can replay the grey-box images",
         )
-        for each in (VANILLA, denoising(0.3))
+        for defense in (VANILLA, denoising(0.3))
     ),
     *(
         Claim(
-            f"{each.label}: the same under PGD, 100 steps and 5 restarts",
-            _strong(each, Knowledge.CLASSIFIER),
-            _strong(each, Knowledge.REFORMER),
+            f"{defense.label}: the same under PGD, 100 steps and 5 restarts",
+            _strong(defense, Knowledge.CLASSIFIER),
+            _strong(defense, Knowledge.REFORMER),
             remark="a stronger attack on the same networks, with the true labels",
         )
-        for each in (VANILLA, denoising(0.3))
+        for defense in (VANILLA, denoising(0.3))
     ),
 )
 
@@ -188,20 +188,20 @@ def ledger_entries(results: Results) -> list[Entry]:
 
 
 def _collapse(results: Results, defense: Defense) -> Entry:
-    found = results.find(defense)
-    count = sum(bool(row.collapsed) for row in found.values())
+    rows = results.find(defense)
+    count = sum(bool(row.collapsed) for row in rows.values())
     text = f"{defense.label} does not converge (its output is constant)"
-    if not found:
+    if not rows:
         return Entry(text, "1 of 1", "not measured", 0, "undecided", why="not measured")
-    low, high = share(count, len(found))
+    low, high = share(count, len(rows))
     # "It does not converge" is refuted by trainings that do; that some do and some do not decides nothing.
     verdict: Verdict = "undecided"
-    if len(found) > 1 and count in (0, len(found)):
+    if len(rows) > 1 and count in (0, len(rows)):
         verdict = "holds" if count else "does not hold"
-    ours = f"{count} of {len(found)} [{100 * low:.0f}, {100 * high:.0f}] %"
+    ours = f"{count} of {len(rows)} [{100 * low:.0f}, {100 * high:.0f}] %"
     whys = {
         "holds": "every training collapsed",
         "does not hold": "no training collapsed",
-        "undecided": "some trainings collapsed" if len(found) > 1 else "one seed is no evidence",
+        "undecided": "some trainings collapsed" if len(rows) > 1 else "one seed is no evidence",
     }
-    return Entry(text, "1 of 1", ours, len(found), verdict, why=whys[verdict])
+    return Entry(text, "1 of 1", ours, len(rows), verdict, why=whys[verdict])

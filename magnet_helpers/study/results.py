@@ -84,8 +84,8 @@ class Results:
         }
 
     def _all_seeds(self, defense: Named, threat: Threat, epochs: int | None = None) -> list[Row]:
-        wanted = (defense.label, repr(threat.attack), threat.knows, self.epochs if epochs is None else epochs)
-        return [row for row in self.rows if (row.defense, row.attack, row.knows, row.classifier_epochs) == wanted]
+        setting = (defense.label, repr(threat.attack), threat.knows, self.epochs if epochs is None else epochs)
+        return [row for row in self.rows if (row.defense, row.attack, row.knows, row.classifier_epochs) == setting]
 
     def not_fooled(
         self, defense: Named, threat: Threat, seeds: Sequence[int] | None = None, epochs: int | None = None
@@ -122,8 +122,8 @@ class Results:
         Raises:
             ValueError: if the attacks are not on the same images and seeds.
         """
-        wanted = self._threats.within_epsilon if threats is None else threats
-        tried = [threat for threat in wanted if self.find(defense, threat)]
+        candidates = self._threats.within_epsilon if threats is None else threats
+        tried = [threat for threat in candidates if self.find(defense, threat)]
         kinds = {(seed, row.n) for threat in tried for seed, row in self.find(defense, threat).items()}
         if any(len(self.find(defense, threat)) != len(kinds) for threat in tried):
             raise ValueError(f"the worst case is per image: attacks on {defense.label} need the same seeds and images")
@@ -148,10 +148,10 @@ class Results:
         Raises:
             ValueError: if none of these attacks was measured.
         """
-        wanted = self._threats.without_bound if threats is None else threats
-        sizes = [changes for threat in wanted if (changes := self.sizes(defense, threat)) is not None]
+        candidates = self._threats.without_bound if threats is None else threats
+        sizes = [changes for threat in candidates if (changes := self.sizes(defense, threat)) is not None]
         if not sizes:
-            names = ", ".join(threat.name for threat in wanted)
+            names = ", ".join(threat.name for threat in candidates)
             raise ValueError(f"there is no attack without a bound on {defense.label} among {names}")
         return torch.stack(sizes).amin(dim=0)
 

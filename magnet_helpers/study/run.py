@@ -134,8 +134,8 @@ def _read_results(path: Path) -> list[Row]:
 
 def _add_rows(path: Path, rows: Iterable[Row]) -> None:
     """Add rows to a results file; rows that are in it already and are not among them stay."""
-    kept = {row.identity: row for row in _read_results(path)}
-    write_rows(path, (kept | {row.identity: row for row in rows}).values())
+    by_identity = {row.identity: row for row in _read_results(path)}
+    write_rows(path, (by_identity | {row.identity: row for row in rows}).values())
 
 
 def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew: Crew | None = None) -> Results:
@@ -151,12 +151,12 @@ def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew
         ValueError: if the file holds results of another dataset or budget.
     """
     ours = (lab.data.name, lab.budget.name)
-    if others := {(row.dataset, row.budget) for row in _read_results(path)} - {ours}:
-        raise ValueError(f"{path} holds results of {sorted(others)}, these are of {ours}: name another file")
-    for number, wanted in enumerate(steps, start=1):
-        tasks = _without_known(lab, wanted, _read_results(path))
-        known = f", {len(wanted) - len(tasks)} of {len(wanted)} are in the file" if len(tasks) < len(wanted) else ""
-        text = f"{len(tasks)} measurements, {lab.data.title}, {lab.budget.name} budget{known}"
+    if foreign := {(row.dataset, row.budget) for row in _read_results(path)} - {ours}:
+        raise ValueError(f"{path} holds results of {sorted(foreign)}, these are of {ours}: name another file")
+    for number, step in enumerate(steps, start=1):
+        tasks = _without_known(lab, step, _read_results(path))
+        remark = f", {len(step) - len(tasks)} of {len(step)} are in the file" if len(tasks) < len(step) else ""
+        text = f"{len(tasks)} measurements, {lab.data.title}, {lab.budget.name} budget{remark}"
         print(f"step {number} of {len(steps)}: {text}", file=sys.stderr)
         try:
             lab.make(tasks, crew)

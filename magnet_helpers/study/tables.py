@@ -69,10 +69,10 @@ def accuracy_frame(
 
 
 def _worst_case(results: Results, defense: Named, threats: Sequence[Threat]) -> str:
-    known = all_threats(get_budget(results.rows[0].budget))
-    worst = results.worst_case(defense, [threat for threat in threats if threat in known.within_epsilon])
+    budget_threats = all_threats(get_budget(results.rows[0].budget))
+    worst = results.worst_case(defense, [threat for threat in threats if threat in budget_threats.within_epsilon])
     has_detectors = isinstance(defense, MagNetSpec) and bool(defense.detectors)
-    is_open = has_detectors and not results.find(defense, known.pgd_detectors_known)
+    is_open = has_detectors and not results.find(defense, budget_threats.pgd_detectors_known)
     return "–" if worst is None or is_open else _in_words(worst)
 
 
