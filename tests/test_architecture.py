@@ -21,7 +21,8 @@ plotting panels checks
 """
 ROOMS = ORDER.split()
 DOORS = {"", "__main__"}
-FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
+FILES = [path for room in ("magnet_helpers", "tools", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
+FILES = [path for path in FILES if path.parent.name != "answers"]  # an answer is an exercise as it is handed in
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")

@@ -2,7 +2,6 @@ import errno
 import os
 import time
 import warnings
-from pathlib import Path
 
 import pooch
 import pytest
@@ -10,32 +9,15 @@ import torch
 from mnist_server import (
     PUBLISHED_FOLDER,
     SMALL_SIZES,
-    accept_as_published,
     compressed,
-    isolate,
     mirror,
     published_files,
-    small_contents,
     write_folder,
 )
 
 from magnet_helpers.data import DataError, LabeledImages, load_images
-from magnet_helpers.data import loading as data
 
 ONE_IMAGE, ONE_LABEL = torch.zeros(1, 1, 28, 28), torch.zeros(1, dtype=torch.int64)
-
-
-@pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(data, "_fell_back", False)
-    return isolate(monkeypatch, tmp_path / "home")
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    contents = small_contents()
-    accept_as_published(contents, monkeypatch)
-    return contents
 
 
 def keys(part: LabeledImages) -> set[bytes]:

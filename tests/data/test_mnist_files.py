@@ -1,14 +1,11 @@
 import gzip
-from pathlib import Path
 
 import numpy as np
 import pytest
 from mnist_server import (
-    accept_as_published,
     compressed,
     entries,
     idx_bytes,
-    isolate,
     mirror,
     small_contents,
     use_mirrors,
@@ -21,18 +18,6 @@ from magnet_helpers.data.idx import _read_idx
 from magnet_helpers.data.mnist_files import read_mnist
 
 LABELS, IMAGES = "train-labels-idx1-ubyte", "train-images-idx3-ubyte"
-
-
-@pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    return isolate(monkeypatch, tmp_path / "home")
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    contents = small_contents()
-    accept_as_published(contents, monkeypatch)
-    return contents
 
 
 # ---- one file
