@@ -392,7 +392,11 @@ accuracy_frame(full, TABLE_4, beside_paper=True).style.set_caption(f"Table 4 · 
 
 # %%
 for name, table in {"Table 2": TABLE_2, "Table 3": TABLE_3, "Table 4": TABLE_4}.items():
-    pairs = [(paper_number(defense, key), full.accuracy(defense, key)) for defense in table for key in settings]
+    pairs = [
+        (paper_number(defense, threat), full.accuracy(defense, threat))
+        for defense in table
+        for threat in settings.values()
+    ]
     pairs = [(printed.percent / 100, ours.interval) for printed, ours in pairs if printed and ours]
     below = sum(printed < low for printed, (low, _) in pairs)
     above = sum(printed > high for printed, (_, high) in pairs)
