@@ -44,8 +44,8 @@ def _reports_of_seed(budget: Budget, seed: int, parts: Iterable[str], images: in
                 reports += [replace(report, attack=TRUE_LABELS_ATTACK) for report in by_fgsm]
             case "classifier":
                 for epochs in CLASSIFIER_EPOCHS:
-                    other = TrainingSpecs(replace(budget, classifier_epochs=epochs), seed, n_classes).classifier()
-                    reports += [_report(defense, other, specs, images) for defense in TABLE_4]
+                    trained = TrainingSpecs(replace(budget, classifier_epochs=epochs), seed, n_classes).classifier()
+                    reports += [_report(defense, trained, specs, images) for defense in TABLE_4]
             case "pgd":
                 few = min(images, _STRONG_ATTACK_IMAGES)
                 by_fgsm = [_report(defense, classifier, specs, few) for defense in TABLE_4]
@@ -57,11 +57,11 @@ def _crossed_reports(budget: Budget, seeds: Sequence[int], images: int, n_classe
     """Return Table 4 with the reformers of each seed before the classifiers of every other."""
     specs = {seed: TrainingSpecs(budget, seed, n_classes) for seed in seeds}
     return [
-        _report(defense, specs[one].classifier(), specs[other], images)
-        for one in seeds
-        for other in seeds
+        _report(defense, specs[classifier_seed].classifier(), specs[reformer_seed], images)
+        for classifier_seed in seeds
+        for reformer_seed in seeds
         for defense in TABLE_4
-        if one != other and defense != NO_REFORMER
+        if classifier_seed != reformer_seed and defense != NO_REFORMER
     ]
 
 
