@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as hooks_for_all
 
 _KINDS: tuple[type[nn.Module], ...] = (
     *(nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.MaxPool2d, nn.ReLU, nn.Sequential),
@@ -41,7 +41,8 @@ def is_followed() -> bool:
         or torch._C._get_tracing_state() is not None
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack() > 0
-        or _has_any_global_hook()
+        or bool(hooks_for_all._global_forward_pre_hooks or hooks_for_all._global_forward_hooks)
+        or bool(hooks_for_all._global_backward_pre_hooks or hooks_for_all._global_backward_hooks)
     )
 
 
