@@ -55,19 +55,27 @@ def run(options: argparse.Namespace) -> int:
         if is_protocol:
             steps = protocol(lab.budget, options.seeds, options.parts, len(lab.test), lab.data.n_classes)
         else:
-            steps = [attack_study(lab.budget, seed, n_classes=lab.data.n_classes) for seed in options.seeds]
+            images = min(lab.budget.trial_images, len(lab.data.test))
+            steps = [attack_study(lab.budget, seed, images, lab.data.n_classes) for seed in options.seeds]
         with ExitStack() as stack:
             crew = stack.enter_context(_cluster(options.dask, lab, stack)) if options.dask else None
             results = run_study(lab, steps, path, crew)
+        (write_protocol_report if is_protocol else write_attack_report)(path.with_suffix(".md"), results)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130
     except (DataError, ValueError, OSError, RuntimeError) as error:  # no scheduler at that address, no room on the disk
         print(f"\n{error}", file=sys.stderr)
         return 2
-    (write_protocol_report if is_protocol else write_attack_report)(path.with_suffix(".md"), results)
     print(f"{len(results.rows)} rows in {path}, in words in {path.with_suffix('.md')}")
     return 0
+
+
+def _results_file(text: str) -> Path:
+    """Return the path of a results file: the report beside it has the same name and ends with .md."""
+    if not text.endswith(".csv"):
+        raise argparse.ArgumentTypeError(f"expected a file whose name ends with .csv, got {text}")
+    return Path(text)
 
 
 def _cluster(address: str, lab: Lab, stack: ExitStack) -> Crew:
@@ -86,16 +94,16 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     again = commands.add_parser("reproduce", help="run the paper's protocol for several seeds and write a results file")
     again.add_argument("--parts", choices=PARTS, nargs="+", default=["grid"], help="default: grid (Tables 2 to 4)")
-    again.add_argument("--results", type=Path, help="default: build/results/BUDGET.csv; rows are added to it")
     attack = commands.add_parser("attack", help="put every defence under every attack of lesson 09 and write a file")
-    for command in (again, attack):
+    for command, name in {again: "BUDGET.csv", attack: "BUDGET_attacks.csv"}.items():
+        text = f"default: build/results/{name}; rows are added to it"
+        command.add_argument("--results", type=_results_file, metavar="FILE.csv", help=text)
         command.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, for example tcp://127.0.0.1:8786")
         command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
         command.add_argument("--budget", choices=BUDGETS, default=PAPER.name, help="default: paper: hours a seed")
         command.add_argument(
             "--dataset", default="mnist", metavar="NAME", help="mnist (default), digits, or a folder of IDX files"
         )
-    attack.add_argument("--results", type=Path, help="default: build/results/BUDGET_attacks.csv; rows are added to it")
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)
     if options.command == "compile":

@@ -2,8 +2,9 @@
 
 A row's key is a hash of all that its number follows from, the code included (`lab.code_version`). Code may change and
 leave every number as it is: a renamed variable, another order of the same steps. Show that first: the same trainings
-before and after must end with the same bits. Then `python -m tools stamp FILE` gives the rows of a results file the key
-that they would have if they were made today. Rows of settings that no study asks for keep theirs.
+before and after must end with the same bits, and neither the budget nor the data may have changed. Then
+`python -m tools stamp FILE` gives the rows of a results file the key that they would have if they were made today. Rows
+of settings that no study asks for keep theirs.
 """
 
 from dataclasses import replace
@@ -19,13 +20,14 @@ from magnet_helpers.study.run import Measurement, expected_keys
 
 
 def todays_keys(lab: Lab, seeds: list[int]) -> dict[tuple[object, ...], str]:
-    """Return today's key of every row of both studies, by `Row.identity`."""
+    """Return today's key of every row of both studies, by its identity and n."""
     parts = [part for part in PARTS if part != "cross" or len(seeds) > 1]
     tasks: list[Measurement] = []
     for reports in protocol(lab.budget, seeds, parts, len(lab.test), lab.data.n_classes):
         tasks += reports
+    images = min(lab.budget.trial_images, len(lab.data.test))
     for seed in seeds:
-        tasks += attack_study(lab.budget, seed, n_classes=lab.data.n_classes)
+        tasks += attack_study(lab.budget, seed, images, lab.data.n_classes)
     keys: dict[tuple[object, ...], str] = {}
     for task in tasks:
         keys |= expected_keys(lab, task)
@@ -33,10 +35,16 @@ def todays_keys(lab: Lab, seeds: list[int]) -> dict[tuple[object, ...], str]:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Give the rows of a results file today's keys, and return how many got another one, of how many."""
+    """Give the rows of a results file today's keys, and return how many got another one, of how many.
+
+    Raises:
+        ValueError: if the file has no rows, or is none of results.
+    """
     rows = read_rows(path, Row)
+    if not rows:
+        raise ValueError(f"{path} has no rows")
     lab = Lab(get_budget(rows[0].budget), load_images(rows[0].dataset))
     keys = todays_keys(lab, Results(rows).seeds)
-    stamped = [replace(row, key=keys.get(row.identity, row.key)) for row in rows]
+    stamped = [replace(row, key=keys.get((*row.identity, row.n), row.key)) for row in rows]
     write_rows(path, stamped)
     return sum(old.key != new.key for old, new in zip(rows, stamped, strict=True)), len(rows)

@@ -1,6 +1,7 @@
 """Results: what each attack leaves of each defence, one row for each measurement, asked with defences and threats."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -38,7 +39,8 @@ class Results:
         rows: as `results_file.read_rows` returns them.
 
     Raises:
-        ValueError: if the rows are of several datasets or budgets: such numbers are never mixed.
+        ValueError: if the rows are of several datasets or budgets: such numbers are never mixed. And if two are of one
+            measurement.
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:
@@ -46,6 +48,9 @@ class Results:
         kinds = {(row.dataset, row.budget) for row in self.rows}
         if len(kinds) > 1:
             raise ValueError(f"rows must be of one dataset and one budget, got {sorted(kinds)}")
+        if len({row.identity for row in self.rows}) != len(self.rows):
+            row = next(row for row, count in Counter(row.identity for row in self.rows).items() if count > 1)
+            raise ValueError(f"rows must be of different measurements, got two of {row}")
         lengths = {row.classifier_epochs for row in self.rows}
         self.epochs = lengths.pop() if len(lengths) == 1 else self._budget.classifier_epochs
 
@@ -123,12 +128,16 @@ class Results:
             ValueError: if the attacks are not on the same images and seeds.
         """
         candidates = self._threats.within_epsilon if threats is None else threats
+        bits = [self.not_fooled(defense, threat) for threat in self._paired(defense, candidates)]
+        return torch.stack(bits).all(dim=0) if bits else None
+
+    def _paired(self, defense: Named, candidates: Iterable[Threat]) -> list[Threat]:
+        """Return what of these was measured, on the same images and seeds: what is taken per image has to be."""
         tried = [threat for threat in candidates if self.find(defense, threat)]
         kinds = {(seed, row.n) for threat in tried for seed, row in self.find(defense, threat).items()}
         if any(len(self.find(defense, threat)) != len(kinds) for threat in tried):
             raise ValueError(f"the worst case is per image: attacks on {defense.label} need the same seeds and images")
-        bits = [self.not_fooled(defense, threat) for threat in tried]
-        return torch.stack(bits).all(dim=0) if bits else None
+        return tried
 
     def sizes(self, defense: Named, threat: Threat) -> Tensor | None:
         """Return the change in L2 that fooled each image, (S, N), ∞ where none did; None without such an attack."""
@@ -146,10 +155,12 @@ class Results:
             threats: the attacks; default: those without a bound of this budget.
 
         Raises:
-            ValueError: if none of these attacks was measured.
+            ValueError: if none of these attacks was measured, or not on the same images and seeds.
         """
         candidates = self._threats.without_bound if threats is None else threats
-        sizes = [changes for threat in candidates if (changes := self.sizes(defense, threat)) is not None]
+        unbounded = [threat for threat in candidates if any(row.l2 for row in self.find(defense, threat).values())]
+        tried = self._paired(defense, unbounded)
+        sizes = [changes for threat in tried if (changes := self.sizes(defense, threat)) is not None]
         if not sizes:
             names = ", ".join(threat.name for threat in candidates)
             raise ValueError(f"there is no attack without a bound on {defense.label} among {names}")

@@ -18,6 +18,10 @@ from magnet_helpers.files import write_text
 from magnet_helpers.workspace import data_folder
 
 RowT = TypeVar("RowT")
+IDENTITY = (
+    *("dataset", "budget", "classifier_epochs", "classifier_seed", "reformer_seed"),
+    *("defense", "attack", "knows"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,11 @@ class Row:
         made: images that fool what they were made on: for a grey-box attack, the classifier.
         unchanged: images that the white-box attack could not change.
         collapsed: whether the reformer's output is constant.
-        jacobian: of a contractive reformer: the mean exact ‖J‖²_F over `plan.JACOBIAN_IMAGES` test images, or all.
+        jacobian: of a contractive reformer: the mean exact ‖J‖²_F over 100 test images, or all.
         median_l2: of the changes that fooled the defence; None if none did.
         forward_passes, backward_passes: of one image through what was attacked, on average.
-        training_seconds: of the reformer alone, without its pretrained stages (of no reformer: of the classifier).
+        training_seconds: of the reformer alone, without its pretrained stages (of no reformer: of the classifier); None
+            if the network is no longer kept.
         seconds: of the whole report, or of the attack.
         device, precision, torch, python: what the number was made with; the precision is that of the training's
             products.
@@ -48,6 +53,9 @@ class Row:
             (`lab.code_version`). What has today's key is not made again.
         not_fooled: for each test image in order whether it was rejected or answered rightly: bits in base64.
         l2: of an attack without a bound: each image's change in L2, as float16 in base64.
+
+    Raises:
+        ValueError: if the counts do not add up, or are not those of the answers.
     """
 
     dataset: str
@@ -79,11 +87,21 @@ class Row:
     not_fooled: str
     l2: str
 
+    def __post_init__(self) -> None:
+        if self.rejected + self.right + self.wrong != self.n:
+            counts = f"{self.rejected} rejected, {self.right} right and {self.wrong} wrong"
+            raise ValueError(f"counts must add up to n = {self.n}, got {counts}")
+        bits, sizes = (base64.b64decode(text, validate=True) for text in (self.not_fooled, self.l2))
+        if len(bits) != -(-self.n // 8) or len(sizes) not in (0, 2 * self.n):
+            raise ValueError(f"not_fooled must hold {self.n} bits and l2 {self.n} float16 or nothing, but they do not")
+        not_fooled = int(unpack_bits(self.not_fooled, self.n).sum())
+        if not_fooled != self.rejected + self.right:
+            raise ValueError(f"not_fooled must hold {self.rejected + self.right} images, got {not_fooled}")
+
     @property
     def identity(self) -> tuple[object, ...]:
         """What two rows of one file must not have in common."""
-        trained = (self.classifier_epochs, self.classifier_seed, self.reformer_seed)
-        return (self.dataset, self.budget, *trained, self.defense, self.attack, self.knows, self.n)
+        return tuple(getattr(self, name) for name in IDENTITY)
 
 
 def pack_bits(right: Tensor) -> str:
@@ -127,20 +145,33 @@ def read_rows(path: Path, kind: type[RowT]) -> list[RowT]:
         kind: the rows' dataclass, whose fields are text, numbers, booleans, an enum of text, or one of these or None.
 
     Raises:
-        ValueError: if the file has other columns.
+        ValueError: if the file has other columns, or a line does not hold what they say.
     """
     types: dict[str, Any] = {name: field.type for name, field in kind.__dataclass_fields__.items()}  # type: ignore[attr-defined]
+    rows = []
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != list(types):
             raise ValueError(f"{path} must have the columns {list(types)}, got {reader.fieldnames}")
-        return [kind(**{name: _typed(types[name], value) for name, value in line.items()}) for line in reader]
+        for line in reader:
+            try:
+                if None in line or None in line.values():
+                    raise ValueError(f"expected {len(types)} cells, got more or less")
+                rows.append(kind(**{name: _typed(types[name], value) for name, value in line.items()}))
+            except ValueError as error:
+                raise ValueError(
+                    f"{path}, line {reader.line_num}, is damaged or was edited: {error}. Remove the line, and the "
+                    "command that wrote it makes it again"
+                ) from error
+    return rows
 
 
 def _typed(kind: Any, text: str) -> Any:
     for plain in (int, float, bool):
         if kind == plain | None:
             return _typed(plain, text) if text else None
+    if kind is bool and text not in ("True", "False"):
+        raise ValueError(f"expected True or False, got {text!r}")
     return text == "True" if kind is bool else kind(text)
 
 

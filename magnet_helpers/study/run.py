@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from magnet_helpers.attacks import Knowledge
 from magnet_helpers.attacks.minimal_norm import MinimalNormAttack
 from magnet_helpers.evaluation import MEASURED, DefenseReport
@@ -19,7 +21,7 @@ from magnet_helpers.lab.scheduler import Crew
 from magnet_helpers.lab.store import Artifact
 from magnet_helpers.lab.trials import Trial, TrialReport
 from magnet_helpers.study.results import Results
-from magnet_helpers.study.results_file import Row, pack_bits, pack_sizes, read_rows, write_rows
+from magnet_helpers.study.results_file import IDENTITY, Row, pack_bits, pack_sizes, read_rows, write_rows
 
 Measurement = Report | Trial
 
@@ -51,7 +53,7 @@ def _rows_of_report(lab: Lab, task: Report, made: Artifact) -> list[Row]:
             median_l2=None,
             forward_passes=None,
             backward_passes=None,
-            training_seconds=round(sum(epoch["seconds"] for epoch in epochs), 1),
+            training_seconds=round(sum(epoch["seconds"] for epoch in epochs), 1) if trained else None,
             seconds=round(made.record["seconds"], 1),
             precision=trained.record["precision"] if trained else "",
             **_provenance(lab, task, made),
@@ -90,7 +92,7 @@ def _row_of_trial(lab: Lab, task: Trial, made: Artifact) -> Row:
 
 
 def _common(lab: Lab, task: Measurement, knows: Knowledge) -> dict[str, Any]:
-    """Return what of a task's row is known before it is made: all that its identity holds, but for the images."""
+    """Return what of a task's row is known before it is made: all that its identity holds."""
     if isinstance(task, Report):
         classifier, seed, attack = task.classifier, task.reformer_seed, repr(task.attack)
     else:
@@ -114,17 +116,17 @@ def _provenance(lab: Lab, task: Measurement, made: Artifact) -> dict[str, Any]:
 
 def _without_known(lab: Lab, tasks: Iterable[Measurement], rows: Iterable[Row]) -> list[Measurement]:
     """Return the tasks that these rows do not hold, or hold as other settings, data or code made them."""
-    known = {row.identity: row.key for row in rows}
+    known = {(*row.identity, row.n): row.key for row in rows}
     return [
         task for task in tasks if any(known.get(identity) != key for identity, key in expected_keys(lab, task).items())
     ]
 
 
 def expected_keys(lab: Lab, task: Measurement) -> dict[tuple[object, ...], str]:
-    """Return the key that each row of a task has today, by `Row.identity`; nothing is made for it."""
+    """Return the key that each row of a task has today, by its identity and n; nothing is made for it."""
     key = lab.store.key(task.settings(lab.data.fingerprint))
-    knowledge = MEASURED if isinstance(task, Report) else (task.threat.knows,)
-    return {(*_common(lab, task, knows).values(), task.images): key for knows in knowledge}
+    commons = (_common(lab, task, knows) for knows in (MEASURED if isinstance(task, Report) else (task.threat.knows,)))
+    return {(*(common[name] for name in IDENTITY), task.images): key for common in commons}
 
 
 def _read_results(path: Path) -> list[Row]:
@@ -133,9 +135,11 @@ def _read_results(path: Path) -> list[Row]:
 
 
 def _add_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Add rows to a results file; rows that are in it already and are not among them stay."""
-    by_identity = {row.identity: row for row in _read_results(path)}
-    write_rows(path, (by_identity | {row.identity: row for row in rows}).values())
+    """Add rows to a results file, which other processes may do, too; rows in it that are not among them stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        by_identity = {row.identity: row for row in _read_results(path)}
+        write_rows(path, (by_identity | {row.identity: row for row in rows}).values())
 
 
 def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew: Crew | None = None) -> Results:
@@ -147,12 +151,13 @@ def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew
         path: of the results file. Rows that are in it already stay.
         crew: who does it; by default the lab's own.
 
+    Returns:
+        The rows of these steps, as today's settings, data and code make them, whatever else the file holds.
+
     Raises:
-        ValueError: if the file holds results of another dataset or budget.
+        ValueError: if the file holds results of another dataset or budget, or of the other study.
     """
-    ours = (lab.data.name, lab.budget.name)
-    if foreign := {(row.dataset, row.budget) for row in _read_results(path)} - {ours}:
-        raise ValueError(f"{path} holds results of {sorted(foreign)}, these are of {ours}: name another file")
+    _check_file(path, (lab.data.name, lab.budget.name), is_protocol=isinstance(steps[0][0], Report))
     for number, step in enumerate(steps, start=1):
         tasks = _without_known(lab, step, _read_results(path))
         remark = f", {len(step) - len(tasks)} of {len(step)} are in the file" if len(tasks) < len(step) else ""
@@ -162,13 +167,23 @@ def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew
             lab.make(tasks, crew)
         finally:
             _add_rows(path, [row for task in tasks for row in rows_of(lab, task)])
-    return Results(_read_results(path))
+    keys = {place: key for step in steps for task in step for place, key in expected_keys(lab, task).items()}
+    return Results(row for row in _read_results(path) if keys.get((*row.identity, row.n)) == row.key)
+
+
+def _check_file(path: Path, ours: tuple[str, str], is_protocol: bool) -> None:
+    rows = _read_results(path)
+    if foreign := {(row.dataset, row.budget) for row in rows} - {ours}:
+        raise ValueError(f"{path} holds results of {sorted(foreign)}, these are of {ours}: name another file")
+    if any((row.made is None) != is_protocol for row in rows):
+        command = "attack" if is_protocol else "reproduce"
+        raise ValueError(f"{path} holds results of the command `{command}`: name another file")
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raise a ValueError unless there is a seed, and none is given twice."""
-    if len(set(seeds)) != len(seeds) or not seeds:
-        raise ValueError(f"seeds must be different, and at least one, got {list(seeds)}")
+    """Raise a ValueError unless there is a seed, and none is negative or given twice."""
+    if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
+        raise ValueError(f"seeds must be different, 0 or more, and at least one, got {list(seeds)}")
 
 
 def run_attacks(lab: Lab, trials: Sequence[Trial]) -> Results:

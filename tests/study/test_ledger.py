@@ -101,7 +101,7 @@ def test_other_classifiers_crossed_seeds_and_other_attacks_stay_out():
 
 
 def test_the_note_says_what_the_numbers_come_from():
-    results = Results([*rows([2, 0]), row(VANILLA, CLEAN, 90, 0, classifier_seed=5, n=1000)])
+    results = Results([*rows([2, 0]), plain_row(VANILLA, CLEAN, torch.ones(1000).bool(), classifier_seed=5)])
     assert results.seeds == [0, 2, 5]
     assert results.note == f"MNIST · paper budget · seeds 0, 2, 5 · n = {N} or 1,000"
     alone = Results(row(VANILLA, CLEAN, 90, 3, budget="fast") for _ in range(1))
@@ -216,7 +216,7 @@ def test_seeds_beyond_the_family_are_left_out():
 
 
 def test_the_rows_of_one_attack_name_their_own_images():
-    results = Results([*rows(), row(VANILLA, GREY_BOX, 5, 0, attack=repr(STRONG_ATTACK), n=10)])
+    results = Results([*rows(), plain_row(VANILLA, GREY_BOX, torch.ones(10).bool(), attack=repr(STRONG_ATTACK))])
     assert results.note.endswith(f"n = 10 or {N}")
     assert results.under(GREY_BOX).note.endswith(f"n = {N}")
     (only,) = results.under(Threat(STRONG_ATTACK, Knowledge.NOTHING)).rows

@@ -1,5 +1,7 @@
 """Results asked with defences and threats: the worst case per image, security curves, tables, one seed and several."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from measured import plain_row
@@ -93,6 +95,30 @@ def test_a_security_curve_takes_the_smallest_change_of_all_attacks():
     assert one.security_curve(DAE, [3.5])[0] == Accuracy(5, 8) == measured(one.smallest_change(DAE) > 3.5)
     with pytest.raises(ValueError, match=f"no attack without a bound on DAE among {GREY.name}"):
         results.security_curve(DAE, [1.0], [GREY])
+
+
+def test_the_smallest_change_is_over_the_same_seeds():
+    other = row(ADAPTIVE_SMALLEST, 2, "00000000", [1] * 8)
+    with pytest.raises(ValueError, match="per image: attacks on DAE need the same seeds and images"):
+        Results([*ROWS, other]).smallest_change(DAE)
+
+
+def test_a_measurement_has_one_row():
+    with pytest.raises(ValueError, match="different measurements, got two of"):
+        Results([*ROWS, row(GREY, 1, "1111")])
+
+
+def test_two_runs_may_add_to_one_file_at_once(tmp_path):
+    path = tmp_path / "deep" / "fast.csv"
+    rows = [[row(GREY, seed, "1111") for seed in range(first, 40, 2)] for first in (0, 1)]
+
+    def add(ours):
+        for each in ours:
+            _add_rows(path, [each])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(add, rows))
+    assert sorted(each.reformer_seed for each in _read_results(path)) == list(range(40))
 
 
 def test_rows_of_two_budgets_are_refused():

@@ -4,9 +4,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from measured import plain_row
 
 from magnet_helpers.attacks import Knowledge
+from magnet_helpers.defenses import VANILLA
 from magnet_helpers.study.results_file import (
+    Row,
     pack_bits,
     pack_sizes,
     read_rows,
@@ -14,6 +17,7 @@ from magnet_helpers.study.results_file import (
     unpack_sizes,
     write_rows,
 )
+from magnet_helpers.study.threats import GREY_BOX
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,33 @@ def test_rows_come_back_with_their_types(tmp_path):
 def test_without_rows_there_is_no_file(tmp_path):
     write_rows(tmp_path / "lines.csv", [])
     assert not list(tmp_path.iterdir())
+
+
+RIGHT = torch.tensor([True] * 7 + [False] * 3)
+DAMAGE = {
+    "cut at its end": lambda line: line.rpartition(",")[0],
+    "cut in its middle": lambda line: line[: len(line) // 2],
+    "a cell too many": lambda line: line + ",7",
+    "a spreadsheet's TRUE": lambda line: line.replace("False", "TRUE"),
+    "a count": lambda line: line.replace(",10,0,7,3,", ",10,0,8,2,"),
+    "a sum": lambda line: line.replace(",10,0,7,3,", ",10,0,7,2,"),
+    "another number of images": lambda line: line.replace(",10,0,7,3,", ",30,0,7,23,"),
+    "answers": lambda line: line.replace(pack_bits(RIGHT), "?"),
+    "changes": lambda line: line[:-4],
+    "what the attackers know": lambda line: line.replace(f",{GREY_BOX.knows.value},", ",much,"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_row_is_refused(tmp_path, damage):
+    path = tmp_path / "rows.csv"
+    write_rows(path, [plain_row(VANILLA, GREY_BOX, RIGHT, seed, [1.0] * 10) for seed in (0, 1)])
+    assert len(read_rows(path, Row)) == 2
+    *others, last = path.read_text().splitlines()
+    assert damage(last) != last
+    path.write_text("\n".join([*others, damage(last)]) + "\n")
+    with pytest.raises(ValueError, match=rf"{path}, line 3, is damaged or was edited: .*Remove the line"):
+        read_rows(path, Row)
 
 
 def test_other_columns_are_refused(tmp_path):

@@ -157,7 +157,8 @@ def test_a_run_that_was_stopped_keeps_its_rows_and_goes_on(lab, small, tmp_path,
     of_second = [row for row in _read_results(path) if row.reformer_seed == 4]
     assert len(_read_results(path)) == rows_of_a_seed + len(of_second)
     assert 0 < len(of_second) < rows_of_a_seed, "what was done is in the file"
-    results = run_study(lab, steps(4), path)
+    assert run_study(lab, steps(4), path).seeds == [4]
+    results = run_study(lab, steps(3, 4), path)
     assert results.seeds == [3, 4]
     assert len(results.rows) == len({row.identity for row in results.rows}) == 2 * rows_of_a_seed
 
@@ -194,9 +195,9 @@ def test_the_key_holds_settings_data_and_code(lab, small, monkeypatch):
 # ---- what is refused
 
 
-@pytest.mark.parametrize("seeds", [[], [1, 1]])
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1]])
 def test_seeds_that_are_refused(seeds):
-    with pytest.raises(ValueError, match="seeds must be different, and at least one"):
+    with pytest.raises(ValueError, match="seeds must be different, 0 or more, and at least one"):
         check_seeds(seeds)
 
 
@@ -207,6 +208,26 @@ def test_results_of_another_budget_are_not_mixed_in(lab, tmp_path):
     with pytest.raises(ValueError, match=r"holds results of \[\('mnist', 'paper'\)\].*name another file"):
         run_study(lab, grid(0), path)
     assert _read_results(path) == [row]
+
+
+@pytest.mark.parametrize(("steps", "others"), [(grid, study), (study, grid)], ids=["grid", "attacks"])
+def test_the_two_studies_have_a_file_each(lab, small, tmp_path, monkeypatch, steps, others):
+    path = tmp_path / "tiny.csv"
+    run_study(lab, others(3), path)
+    monkeypatch.setattr(Lab, "make", lambda *_: pytest.fail("nothing may be made"))
+    with pytest.raises(ValueError, match=r"holds results of the command `(attack|reproduce)`: name another file"):
+        run_study(lab, steps(3), path)
+
+
+@BOTH
+def test_rows_of_other_code_or_other_seeds_are_in_no_table(lab, small, tmp_path, monkeypatch, steps, rows_of_a_seed):
+    path = tmp_path / "tiny.csv"
+    rows = run_study(lab, steps(3, 4), path).rows
+    write_rows(path, [dataclasses.replace(rows[0], key="another"), *rows[1:]])
+    monkeypatch.setattr(Lab, "make", lambda *_: None)
+    elsewhere = dataclasses.replace(lab, store=Store(tmp_path / "nothing is stored here"))
+    assert run_study(elsewhere, steps(3), path).rows == rows[1:rows_of_a_seed]
+    assert len(_read_results(path)) == len(rows), "they stay in the file"
 
 
 # ---- the commands
@@ -240,7 +261,12 @@ def test_the_second_command_writes_rows_and_words(short_command, tmp_path, monke
     text = path.with_suffix(".md").read_text()
     for words in ("vanilla AE", "worst case", "Lu et al.", "The smallest change", "DDN(steps=5", "seed 0 · n = 10"):
         assert words in text, words
-    assert command_line.main([*command, "--results", str(tmp_path)]) == 2
+    path.with_suffix(".md").unlink()
+    path.with_suffix(".md").mkdir()
+    assert command_line.main(command) == 2, "the report cannot be written"
+    with pytest.raises(SystemExit):
+        command_line.main([*command, "--results", str(tmp_path / "a.md")])
+    assert "ends with .csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["reproduce", "attack"])

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from measured import N
+from measured import N, plain_row
 from test_ledger import DENSE, norm_rows, row, rows
 
 import magnet_helpers
@@ -85,7 +85,7 @@ def test_other_attacks_and_classifiers_have_tables_of_their_own(tmp_path):
 def test_the_spread_is_told_apart_by_its_source():
     pairs = {(one, other): 40 + 10 * one + 2 * other for one in range(3) for other in range(3)}
     crossed = [
-        row(VANILLA, GREY_BOX, 0, other, classifier_seed=one, right=percent, n=100)
+        plain_row(VANILLA, GREY_BOX, torch.arange(100) < percent, other, classifier_seed=one)
         for (one, other), percent in pairs.items()
     ]
     frame = crossed_frame(Results(crossed))

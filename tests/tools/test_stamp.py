@@ -20,7 +20,7 @@ def test_rows_get_the_key_that_they_would_have_today(tmp_path, capsys):
     settings = {"dataset": "digits", "budget": "smoke", "classifier_epochs": SMOKE.classifier_epochs}
     right = torch.ones(100).bool()
     rows = [plain_row(NO_REFORMER, threat, right, 0, **settings) for threat in PAPERS_SETTINGS]
-    strange = plain_row(NO_REFORMER, PAPERS_SETTINGS[0], right[:9], 0, **settings)
+    strange = plain_row(NO_REFORMER, PAPERS_SETTINGS[0], right[:9], 1, **settings)
     write_rows(path, [*rows, strange])
     task = lab.cell(NO_REFORMER)
     assert _without_known(lab, [task], read_rows(path, Row)) == [task]
