@@ -47,7 +47,7 @@ def test_under_autocast_the_loops_round_where_pytorchs_layers_would():
     expected, expected_gradients = gradients(network, images, rounding_where_the_loops_round)
     with torch.autocast("cpu", torch.bfloat16):
         out = fast(network, images)
-    weights = random(*out.shape, seed=9, dtype=out.dtype)
+    weights = random(*out.shape, seed=9).to(out.dtype)
     got_gradients = torch.autograd.grad((out * weights).sum(), list(network.parameters()))
     # A sum in another order may end on the other side of a rounding: one bfloat16 step, in few places.
     torch.testing.assert_close(out.detach(), expected, rtol=0, atol=2e-4)
