@@ -83,8 +83,8 @@ show_figure(
 )
 
 # %% [markdown]
-# **Verdict**: no row is near 10 %. In the grey box more noise helps, a lot up to 0.3 and little after it; clean accuracy falls by about one point from 0.1 to 0.5. In the white box 0.3 to 0.5
-# differ by less than two points: one run cannot rank them. Where the white box is *above* the grey box, the lesson's own check complains; we come back to it.
+# **Verdict**: no row is near 10 %. In the grey box more noise helps, a lot up to 0.3 and little after it; clean accuracy falls by half a point to about one point from 0.1 to 0.5. In the white box 0.3 to 0.5
+# differ by about two points at most: one run cannot rank them. Where the white box is *above* the grey box, the lesson's own check complains; we come back to it.
 #
 # ## Table 3: contractive autoencoders
 #
@@ -113,8 +113,8 @@ show_figure(
 )
 
 # %% [markdown]
-# **Verdict**: most of it is. Without any penalty about 50 % survive in the grey box, of 7 % undefended; λ from 10⁻⁵ to 10⁻³ leaves that where it is. Your run may show the grey box climb at λ = 0.1.
-# Do not believe it yet: over three seeds that step is +8.7 ± 17.4 points, as the ledger below has it.
+# **Verdict**: most of it is. Without any penalty about 50 % survive in the grey box, of 6 or 7 % undefended; λ from 10⁻⁵ to 10⁻³ moves that by about three points at most, up or down. In your run the grey box may climb from λ = 10⁻² on.
+# Do not believe it yet: over three seeds λ = 0.1 is +8.7 ± 17.4 points beside λ = 0 (fast budget), so the ledger below calls it undecided.
 #
 # ## Table 4: the comparison
 #
@@ -182,7 +182,7 @@ for knows in (Knowledge.CLASSIFIER, Knowledge.REFORMER):
 # %% [markdown]
 # ## Accuracy over ε
 #
-# **Expect** all curves to start near 98 % and to fall, and the reformers to matter most in the middle: a tiny ε fools nobody, and a very large one buries the digit. Lines that cross would make the ranking depend on ε.
+# **Expect** all curves to start at their clean accuracy and to fall, and the reformers to matter most in the middle: a tiny ε fools nobody, and a very large one buries the digit. Lines that cross would make the ranking depend on ε.
 
 # %%
 from magnet_helpers import FGSM, LabeledImages, evaluate_accuracy
@@ -477,7 +477,7 @@ accuracy_frame(full, TABLE_4, pgd).style.set_caption(
 )
 
 # %% [markdown]
-# Now knowing the reformer helps the attacker in every row. ("0.0 ± 0.4" means: of 1,000 images not one in any seed; "never seen" still allows 0.4 %.) Only the white box has become harder. In the *grey* box PGD's images are no harder for the reformers than FGSM's, the vanilla row aside:
+# Now knowing the reformer helps the attacker in every row that has one. ("0.0 ± 0.4" means: of 1,000 images not one in any seed; "never seen" still allows 0.4 %.) Only the white box has become harder. In the *grey* box PGD's images are no harder for the reformers than FGSM's, the vanilla row aside:
 # they are made for the classifier alone, and a reformer changes what it sees. Lesson 09 asks what all these numbers are worth under better attacks.
 #
 # ## Does low noise make a training collapse?
@@ -732,7 +732,7 @@ assert difference(three, one_longer).interval[0] > 0
 # 3. With `report = lab.report(VANILLA)`: `(report.right(Knowledge.CLASSIFIER) & report.right(Knowledge.REFORMER)).float().mean()`. It cannot be above either box.
 # 4. The half-width is t·s/√seeds. With many seeds, half the width takes four times as many. From three seeds on, t falls as well, from 4.3 to 2.6 at six: a half-width of
 #    twice the difference needs about six seeds. A difference near zero needs more than anyone has.
-# 5. Compare the p above with `data/results/fast.md`. Two kinds. A difference that changes from seed to seed: λ = 0 → 10⁻³ in the grey box was −2.6 points with p = 10⁻⁶, over three seeds it is 0.0 ± 6.2. And a small but steady one: the third autoencoder in the white box, p = 0.07 in one run, is clear of 0 over three.
+# 5. Compare the p above with `data/results/fast.md`. Two kinds. A difference that changes from seed to seed: λ = 0 → 10⁻³ in the grey box is a loss of two to three points here, with a tiny p; over three seeds it is 0.0 ± 6.2. And a small but steady one: the third autoencoder in the white box. Its p in one run lies near 0.05, on one side or the other; over three seeds the gain is clear of 0.
 #
 # </details>
 

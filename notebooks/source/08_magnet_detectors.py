@@ -276,7 +276,7 @@ for defense in (*MAGNETS_OWN, VANILLA, denoising(0.1), denoising(0.4)):
 pd.DataFrame(rows).T.style.set_caption(f"AUC of reconstruction, p = 1 · {lab.note_for(len(test))}")
 
 # %% [markdown]
-# **Verdict** (MNIST, fast budget): the better copier is the better detector. It copies every digit, so what it cannot copy is no digit. Lesson 02 found that a good copy is
+# **Verdict** (MNIST, fast budget): the better copiers are the better detectors. (Two that copy about equally well may change places.) They copy every digit, so what they cannot copy is no digit. Lesson 02 found that a good copy is
 # a poor reformer. A detector wants what a reformer must not be.
 
 # %% [markdown]

@@ -53,7 +53,7 @@ accuracy_frame(results, UNDER_ATTACK, threats[:2]).style.set_caption(
 )
 
 # %% [markdown]
-# Look at the vanilla autoencoder. In our run more images survive in its second column than in its first: knowing it did not help this attacker. (Yours may differ; with this budget three seeds did not decide it.) With the paper's budget,
+# Look at the vanilla autoencoder. **Ask**: is its second column below its first, as it should be? In our runs it was not: knowing the reformer did not help this attacker. (Yours may differ: sixty images are few, and with this budget three seeds did not decide it.) With the paper's budget,
 # in lesson 07, it is no accident: the white box is 13.6 ± 1.7 points *above* the grey box, in the paper 15. That cannot be a strength: who knows the reformer could send the grey-box image.
 #
 # ## The puzzle of the white box
@@ -134,8 +134,8 @@ accuracy_frame(results, UNDER_ATTACK, threats[2:6]).style.set_caption(
 
 # %% [markdown]
 # **Verdict**: with many steps through the reformer next to nothing is left of any reformer: at most about 10 %. Compare the first two columns: attackers who do not have it get further against every reformer but the vanilla one (which PGD passes anyway) with autoencoders of their own than with the classifier
-# alone. Against DAE, the kind that they trained themselves, they come closest to the white box; against the stacks and the contractive one secret weights still help. They are nothing to rely on. Square, with few queries, does about as much as one FGSM step through the reformer, and more
-# against the vanilla one.
+# alone. Against DAE, the kind that they trained themselves, they come close to the white box; against the stacks and the contractive one secret weights still help. They are nothing to rely on. Square, with few queries, does roughly as much as one FGSM step through the reformer, more in some rows and less in others,
+# and more against the vanilla one.
 #
 # MagNet with detectors stays near 100 %. Is that robustness? All these attackers act as if there were no detectors. (An attacker with a whole MagNet of his own is not tried here.)
 #
@@ -183,7 +183,7 @@ for threat in both:
 
 # %% [markdown]
 # **Verdict**: to fool the reformer alone, PGD needs nothing special. Nearly all of its images are rejected. The attacker who also follows the detectors gets most of his images accepted *and* misread, within the same ε.
-# In our run 5 of the 60 images withstand him. A detector that he knows costs him work at each step, and stops him rarely.
+# About a tenth of the images withstand him. A detector that he knows costs him work at each step, and stops him rarely.
 
 # %% [markdown]
 # ## The worst case, image by image
@@ -447,7 +447,7 @@ def examine(network):
 first = examine(honest)
 
 # %% [markdown]
-# If it doubts that PGD had converged, then a few images more would fall to more steps: PGD's columns above are upper bounds as well.
+# Does it doubt that PGD had converged? Then a few images more would fall to more steps. If it has no doubts, that proves nothing: PGD's columns above are upper bounds in either case.
 #
 # Now a "defence" with a trick. Before the reformer it stores the image as a picture file does, in 256 levels of grey. A clean MNIST image has no more than these, so it stays exactly as it is. **Expect**, if that changes nothing, the same accuracies as above.
 
@@ -516,7 +516,7 @@ pd.DataFrame(rows).T.style.set_caption(
 )
 
 # %% [markdown]
-# **Verdict**: in two of the rows the attack does something to both classifiers. There MagNet lifts ours from about 70 and 0 to about 95, a few points below theirs (from 77 and 0 to about 100): the same direction. The three with the smallest ε fool none of our 60 images. That is too few to tell it
+# **Verdict**: in two of the rows the attack does something to both classifiers. There MagNet lifts ours from about two thirds, and from nothing, to about 95 %, a few points below theirs (from 77 and 0 to about 100): the same direction. The three with the smallest ε fool none of our 60 images. That is too few to tell it
 # from their 96.8, but not from their 91 and 72: our classifier stands better, for reasons that we have not tested. What Meng and Chen report of an attacker who does not know the defence and changes little, we find too.
 #
 # Others measured MagNet in the white box, without its detectors, before four classifiers:
