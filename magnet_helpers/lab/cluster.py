@@ -2,15 +2,16 @@
 
 The client holds the store. It sends the images once, and with each task what it needs; it keeps each outcome as soon as
 it arrives. A task whose worker has died is done again elsewhere, by Dask. A worker whose code differs from the client's
-is refused before it makes a number. Needs the extra `cluster`.
+is refused before it makes a number. A task that raises an error is not tried again: it would raise it again. Needs the
+extra `cluster`.
 """
 
 import warnings
 import zlib
-from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from concurrent.futures import CancelledError, Future
 
 import torch
+from distributed import Client, KilledWorker
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -21,15 +22,17 @@ from magnet_helpers.lab.scheduler import Crew
 from magnet_helpers.lab.store import Artifact, Store
 from magnet_helpers.lab.tasks import Inputs, Task
 
-if TYPE_CHECKING:
-    from distributed import Client
-
 _SPLITS = ("train", "validation", "test")
+_SECONDS_FOR_A_WORKER = 30
 _MANY = 10_000  # Dask itself decides how many of the tasks that are ready run at once
 
 
 class OtherCodeError(RuntimeError):
     """A worker has other code than the client: its numbers would not be those of this code."""
+
+
+class ClusterLostError(RuntimeError):
+    """The cluster has no workers, or gave tasks up: somebody closed it, or its workers died one after the other."""
 
 
 class Cluster(Crew):
@@ -42,14 +45,16 @@ class Cluster(Crew):
 
     Raises:
         OtherCodeError: if a worker has other code than this process.
+        ClusterLostError: if there is no worker, and at the end of `with`, if tasks were given up.
     """
 
-    def __init__(self, client: "Client", data: ImageData, store: Store) -> None:
+    def __init__(self, client: Client, data: ImageData, store: Store) -> None:
+        _wait_for_a_worker(client)
         _check_workers(client)
         self.size, self.client, self.data, self.store = _MANY, client, data, store
         # The images travel as a task, so a worker that dies with them takes nothing with it that cannot be made again.
         self.images = client.submit(_unpack, _pack(data), key=f"images-{data.fingerprint[:16]}")
-        self.executor = client.get_executor(pure=False, retries=1)
+        self.executor = client.get_executor(pure=False)
 
     def submit(self, task: Task) -> "Future[Artifact]":
         """Begin a task somewhere on the cluster, with what it needs from the store."""
@@ -76,12 +81,34 @@ class Cluster(Crew):
         self.executor.shutdown(wait=False)
         self.client.cancel([self.images])
 
+    def __exit__(self, *raised: object) -> None:
+        error = raised[1]
+        try:
+            self.close()
+        finally:  # to close a lost cluster may fail, too
+            if isinstance(error, CancelledError | KilledWorker):
+                what = f"{error}" or "the scheduler was closed, or cannot be reached any more"
+                raise ClusterLostError(
+                    f"the cluster gave up: {what}. What had arrived is kept: with a cluster that runs, the same "
+                    "command goes on from there"
+                ) from error
+
+
+def _wait_for_a_worker(client: Client) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
+    except TimeoutError as error:
+        raise ClusterLostError(
+            f"the scheduler has no worker after {_SECONDS_FOR_A_WORKER} seconds: start some, for example with "
+            "`dask worker ADDRESS` (ADDRESS as after --dask), and then the same command again"
+        ) from error
+
 
 def _version_here() -> str:
     return package_version()  # of the process that it runs in, for the function travels as a name
 
 
-def _check_workers(client: "Client") -> None:
+def _check_workers(client: Client) -> None:
     ours = package_version()
     try:
         versions: dict[str, str] = client.run(_version_here)

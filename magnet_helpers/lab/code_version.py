@@ -1,7 +1,8 @@
 """Which code made a number: a short hash of all definitions that it passed through.
 
 From entry points on, every name is followed to the definition of this package that it stands for, through imports of
-any kind. What counts is the set of the definitions reached, as canonical texts (`canonical`), wherever they stand.
+any kind. What counts is the set of the definitions reached, as canonical texts (`canonical`), and which of them each
+one names, wherever they stand.
 
 - A definition is a statement at the top of a module; a class counts as a whole. Statements that define nothing count as
   soon as anything of their module does, and so does what a decorator hands over to another definition.
@@ -53,7 +54,9 @@ def reached(*entries: object, apart: Iterable[object] = (), root: Path | None = 
     Compare two results to see which definitions made two versions differ. Arguments and errors as in `code_version`.
     """
     package = _package_here() if root is None else _Package(root)
-    return package.reach((_path_of(entry) for entry in entries), {_path_of(entry) for entry in apart})
+    away = {_path_of(entry) for entry in apart}
+    named, found = package.reach((_path_of(entry) for entry in entries), away)
+    return named | {statement.label: package.digest(statement, away) for statement in found}
 
 
 @cache
@@ -67,7 +70,9 @@ def _version_here(paths: tuple[str, ...], apart: tuple[str, ...]) -> str:
 
 
 def _version(package: "_Package", paths: Iterable[str], apart: Iterable[str]) -> str:
-    return _short_hash(*sorted(set(package.reach(paths, set(apart)).values())))
+    away = set(apart)
+    named, found = package.reach(paths, away)
+    return _short_hash(*sorted({*named.values(), *package.digests(found, away)}))
 
 
 def _short_hash(*texts: str) -> str:
@@ -181,15 +186,34 @@ class _Package:
 
     def digest(self, statement: _Statement, apart: set[str]) -> str:
         """Return the hash of a definition: of its text, and of the texts of what it names, for names may be shared."""
-        text, writer = self.written(statement)
-        dependencies = [
-            dependency for path in writer.named if path not in apart for dependency in self.statements(path)
-        ]
-        return _short_hash(text, *(_short_hash(self.written(dependency)[0]) for dependency in dependencies))
+        named = self.named_by(statement, apart)
+        return _short_hash(self.written(statement)[0], *(_short_hash(self.written(each)[0]) for each in named))
 
-    def reach(self, entries: Iterable[str], apart: set[str]) -> dict[str, str]:
-        """Return each definition that the entries reach, with its hash; what is apart counts by its name."""
+    def digests(self, statements: Iterable[_Statement], apart: set[str]) -> set[str]:
+        """Return the hashes of definitions, in each of which is all that it names, however deep.
+
+        Two may have one text and name different things of one name. So each hash is made again, of the text and of the
+        hashes of what it names, until that tells no more of them apart (colour refinement). Those that name each other
+        need nothing of their own, and where no two have one text, each hash is that of `digest`.
+        """
+        texts = {statement: self.written(statement)[0] for statement in statements}
+        named = {statement: self.named_by(statement, apart) for statement in texts}
+        hashes = {statement: _short_hash(text) for statement, text in texts.items()}
+        while True:
+            told_apart = len(set(hashes.values()))
+            hashes = {each: _short_hash(text, *(hashes[name] for name in named[each])) for each, text in texts.items()}
+            if len(set(hashes.values())) == told_apart:  # never fewer, and from here on never more
+                return set(hashes.values())
+
+    def named_by(self, statement: _Statement, apart: set[str]) -> list[_Statement]:
+        """Return the definitions that one names, in the order of its text, but for what is apart."""
+        named = self.written(statement)[1].named
+        return [definition for path in named if path not in apart for definition in self.statements(path)]
+
+    def reach(self, entries: Iterable[str], apart: set[str]) -> tuple[dict[str, str], list[_Statement]]:
+        """Return the hashes of what counts by its name, because it is apart or not ours, and all other definitions."""
         counted: dict[str, str] = {}
+        found: dict[str, _Statement] = {}
         modules: set[str] = set()
         paths = [(path, True) for path in entries]  # whether a path was named by code, or by an annotation
         done: set[tuple[str, bool]] = set()
@@ -212,16 +236,16 @@ class _Package:
                 continue
             while todo:
                 statement = todo.pop()
-                if statement.label in counted:
+                if statement.label in found:
                     continue
                 writer = self.written(statement)[1]
-                counted[statement.label] = self.digest(statement, apart)
+                found[statement.label] = statement
                 paths += [(named, True) for named in writer.named] + [(named, False) for named in writer.types]
                 for name in {statement.module.name, *writer.passed, *passed} - modules:
                     modules.add(name)
                     module = self.module(name)
                     todo += module.always if module else []
-        return counted
+        return counted, list(found.values())
 
     def _types_in(self, statement: _Statement) -> list[str]:
         """Return what another name for types, such as `Pair = tuple[Image, Image]`, stands for."""

@@ -129,9 +129,10 @@ def carry_out(tasks: Sequence[Task], crew: Crew) -> None:
 
     Raises:
         Exception: what the first failing task raised; tasks that have not begun are dropped. What had been made until
-            then is kept.
+            then is kept, after Ctrl-C, too.
     """
     waiting = {task.key: task for task in tasks if crew.takes(task)}
+    needs = {key: [need.key for need in task.needs] for key, task in waiting.items()}  # once: it builds networks
     unmade = set(waiting)
     running: dict[Future[Any], Task] = {}
     counts = Counter(task.plural for task in waiting.values())
@@ -139,17 +140,18 @@ def carry_out(tasks: Sequence[Task], crew: Crew) -> None:
     try:
         with tqdm(total=len(waiting), desc=label, leave=False) as bar:
             while waiting or running:
-                ready = [task for task in waiting.values() if not any(need.key in unmade for need in task.needs)]
-                for task in ready[: crew.size - len(running)]:
-                    running[crew.submit(waiting.pop(task.key))] = task
+                ready = [key for key in waiting if unmade.isdisjoint(needs[key])]
+                for key in ready[: crew.size - len(running)]:
+                    task = waiting.pop(key)
+                    running[crew.submit(task)] = task
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    task = running.pop(future)
-                    crew.keep(task, future.result())
-                    unmade.discard(task.key)
+                    crew.keep(running[future], future.result())
+                    unmade.discard(running.pop(future).key)
                     bar.update()
     finally:
-        for future in running:
-            future.cancel()
+        done = [future for future in running if not future.cancel() and future.done() and not future.exception()]
+        for future in done:
+            crew.keep(running[future], future.result())
 
 
 class Processes(Crew):

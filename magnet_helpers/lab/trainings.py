@@ -86,9 +86,14 @@ class TrainingSpec(Task):
 
     @property
     def entries(self) -> tuple[object, ...]:
-        """Its class, its loss, and the classes of its network and of all parts of that, torch's own too."""
+        """Its class, its loss, the classes of its network and of all parts of that (torch's own too), and its start.
+
+        The start is an entry because what calls it, `Defense.build_stage`, does not count; as a text, because the
+        function itself would count for every training that could begin so.
+        """
         kinds = {type(part) for part in self._outline.modules()}
-        return (type(self), type(self.loss), *sorted(kinds, key=lambda kind: kind.__qualname__))
+        start = ("models:restart_like_keras",) if self.start == "keras" else ()
+        return (type(self), type(self.loss), *sorted(kinds, key=lambda kind: kind.__qualname__), *start)
 
     @cached_property
     def _outline(self) -> nn.Module:

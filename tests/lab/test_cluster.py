@@ -138,7 +138,8 @@ def stack_of(frame):
 
 
 def test_what_a_task_raises_is_raised_and_what_had_arrived_is_kept(client, tmp_path):
-    lab = new_lab(tmp_path, dataclasses.replace(SMALL, autoencoder_learning_rate=1e30))
+    changes = {"autoencoder_learning_rate": 1e30, "autoencoder_images": 1200}  # the classifier is sooner done
+    lab = new_lab(tmp_path, dataclasses.replace(SMALL, **changes))
     with pytest.raises(work_training_error(), match="loss is no finite number"):
         make_on_cluster(lab, [lab.cell(denoising(0.4))], client)
     assert lab.store.load(lab.specs.classifier().settings(lab.data.fingerprint)) is not None
@@ -179,6 +180,9 @@ def test_a_worker_with_other_code_is_refused_before_it_makes_a_number(client, tm
 def test_a_worker_that_cannot_say_its_code_is_refused(client, tmp_path):
     class Older:
         """A client whose workers have a version of the package without the question."""
+
+        def wait_for_workers(self, n_workers, timeout):
+            pass
 
         def run(self, function):
             raise AttributeError("module has no attribute 'package_version'")

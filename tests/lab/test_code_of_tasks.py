@@ -22,7 +22,7 @@ from magnet_helpers.attacks import (
     Threat,
 )
 from magnet_helpers.data import load_images
-from magnet_helpers.defenses import MAGNETS_OWN, VANILLA, contractive, stacked
+from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, contractive, stacked
 from magnet_helpers.detectors import DetectorSpec
 from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.code_version import code_version, reached
@@ -32,6 +32,8 @@ from magnet_helpers.lab.tasks import _APART, with_needs
 from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs
 from magnet_helpers.lab.trials import Trial
 from magnet_helpers.magnet import MagNetSpec
+from magnet_helpers.study.grid import GRID, VARIANTS
+from magnet_helpers.study.plan import attack_study
 
 PACKAGE = Path(magnet_helpers.__file__).parent
 TINY = dataclasses.replace(SMOKE, classifier_images=64, autoencoder_images=64, validation_images=8, classifier_epochs=1)
@@ -152,6 +154,28 @@ def test_a_change_of_one_attack_leaves_the_others(tmp_path):
     assert {name for name in before if before[name] != after[name]} == {
         "attacks.adaptive._GROWTH",
         "attacks.adaptive._reweighted",
+    }
+
+
+def test_keras_start_counts_for_the_networks_that_begin_so(tmp_path):
+    root = copied(tmp_path, ("models.py", "xavier_uniform_(layer.weight)", "xavier_uniform_(layer.weight, gain=2)"))
+    for defense in (VANILLA, contractive(1e-3), stacked(2, 0.4)):
+        ours, keras = SPECS.reformer(defense), SPECS.reformer(defense.but(start="keras"))
+        assert version(ours, root) == ours.code
+        for spec in with_needs([keras]):
+            assert version(spec, root) != spec.code
+
+
+def test_what_only_names_settings_is_all_that_does_not_count():
+    """What a task is made from and no key holds the code of; whatever else is found here belongs into `entries`."""
+    defenses = {*GRID, *VARIANTS, *MAGNETS_OWN} - {NO_REFORMER}
+    tasks = with_needs([*map(SPECS.reformer, defenses), *attack_study(SMOKE, 0), REPORT])
+    counted = {name for task in tasks for name in reached(*task.entries, apart=_APART)}
+    assert reached(*_APART).keys() - counted == {
+        *("defenses.Defense", "defenses.Variant", "defenses.PAPERS_TEXT"),  # the key has the network and the loss
+        *("defenses.NO_REFORMER", "defenses.denoising"),  # two of these by name
+        *("lab.budget.Budget", "lab.budget.PAPER"),  # numbers, each in the key of the training that it is for
+        "lab.trainings.TrainingSpecs",  # makes specs, and all of a spec is in its key
     }
 
 

@@ -131,6 +131,26 @@ def test_of_two_definitions_with_one_name_each_user_has_its_own(tmp_path):
     assert code_version("first", "second", root=before) != code_version("first", "second", root=after)
 
 
+DEEP = "_X = {}\n\n\ndef inner():\n    return _X\n\n\ndef f():\n    return inner()\n"
+ROUND = "_X = {}\n\n\ndef inner(n):\n    return f(n) + _X\n\n\ndef f(n=9):\n    return inner(n - 1) if n else 0\n"
+
+
+@pytest.mark.parametrize("text", ["_X = {}\n\n\ndef f():\n    return _X\n", DEEP, ROUND], ids=["flat", "deep", "round"])
+def test_two_definitions_with_one_text_are_not_exchanged_if_what_they_name_differs(tmp_path, text):
+    use = "from magnet_helpers import {0}, {1}\n\n\ndef use():\n    return 3 * {2}.f() + {3}.f()\n"
+    # The second exchanges them, the third is the first in other files.
+    uses = [("a", "b", "a", "b"), ("a", "b", "b", "a"), ("d", "c", "d", "c")]
+    roots = [
+        write_package(
+            tmp_path / "".join(names),
+            {names[0]: text.format(1), names[1]: text.format(2), "use": use.format(*names)},
+        )
+        for names in uses
+    ]
+    before, exchanged, moved = (code_version("use", root=root) for root in roots)
+    assert before == moved != exchanged
+
+
 @pytest.mark.parametrize("entry", ["entry:train", "room:doubled"])
 def test_a_module_that_only_hands_a_definition_on_counts_with_its_statements(tmp_path, entry):
     room = "from magnet_helpers.tools import doubled\n"
