@@ -43,8 +43,32 @@ def apply_model(model: nn.Module, images: Tensor) -> Tensor:
         return torch.cat([model(batch.to(device)).cpu() for batch in images.split(BATCH_SIZE)])
 
 
+def classes_of(logits: Tensor) -> Tensor:
+    """Return the class (N,) that logits (N, K) stand for: the number of the largest, of equal ones the first.
+
+    Raises:
+        ValueError: if a logit is NaN, or if several are infinite so that none is the largest.
+
+    >>> classes_of(torch.tensor([[0.0, 2.0, 1.0], [1.0, -torch.inf, 1.0]]))
+    tensor([1, 0])
+    """
+    largest = logits.amax(dim=1, keepdim=True)  # NaN if one of them is
+    tied = (logits == largest).sum(dim=1, keepdim=True) > 1
+    unclear = largest.isnan() | (largest.isinf() & tied)
+    if unclear.any():
+        raise ValueError(
+            f"expected logits of which one is the largest, got NaN, or several infinite ones, for {int(unclear.sum())} "
+            f"of {len(logits)} images: look for NaN in the network's weights (has its training diverged?) and in the "
+            "images"
+        )
+    return logits.argmax(dim=1)
+
+
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Return the predicted labels (N,) of images (N, 1, 28, 28), computed in float32 on every device.
+
+    Raises:
+        ValueError: for NaN among its logits (see `classes_of`).
 
     >>> classifier = nn.Flatten()  # answers with the number of the brightest pixel
     >>> images = torch.zeros(2, 1, 28, 28)
@@ -53,7 +77,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     tensor([3, 8])
     """
     with full_precision():
-        return apply_model(model, images).argmax(dim=1)
+        return classes_of(apply_model(model, images))
 
 
 def is_constant(outputs: Tensor, images: Tensor) -> bool:

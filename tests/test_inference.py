@@ -1,0 +1,73 @@
+"""Running networks: what their answers stand for, and how what cannot be answered is refused."""
+
+import pytest
+import torch
+from tiny import tiny_classifier, tiny_images
+from torch import nn
+
+from magnet_helpers.attacks import FGSM, JSMA
+from magnet_helpers.evaluation import evaluate_accuracy, evaluate_defense
+from magnet_helpers.inference import classes_of, predict
+from magnet_helpers.magnet import MagNet
+
+TEST = tiny_images(30)
+NAN, INF = torch.nan, torch.inf
+
+
+def diverged():
+    """Return a classifier with one weight that is no number."""
+    model = tiny_classifier()
+    with torch.no_grad():
+        model[1].weight[3, 5] = NAN
+    return model
+
+
+class NoNumbers(nn.Module):
+    """A reformer that spoils the fifth image alone, so that asking about the first shows nothing."""
+
+    def forward(self, images):
+        spoiled = images.clone()
+        spoiled[4] = NAN
+        return spoiled
+
+
+# ---- what logits stand for
+
+
+@pytest.mark.parametrize("place", ["predict", "accuracy", "defense", "undefended", "run", "perturb", "judge"])
+def test_a_network_that_answers_no_number_is_refused_in_words(place):
+    model = diverged()
+    calls = {
+        "predict": lambda: predict(model, TEST.images),
+        "accuracy": lambda: evaluate_accuracy(model, TEST),
+        "defense": lambda: evaluate_defense(model, nn.Identity(), TEST, FGSM(0.1, "given")),
+        "undefended": lambda: evaluate_defense(model, None, TEST, FGSM(0.1, "given")),
+        "run": lambda: FGSM(0.1, "given").run(model, TEST.images, TEST.labels),
+        "perturb": lambda: JSMA().perturb(model, TEST.images, TEST.labels),
+        "judge": lambda: MagNet(model, None, {}).judge(TEST.images, TEST.labels),
+    }
+    with pytest.raises(ValueError, match=r"got NaN, or several infinite ones, for \d+ of 30 images: look for NaN"):
+        calls[place]()
+
+
+def test_a_reformer_that_paints_no_numbers_is_noticed():
+    with pytest.raises(ValueError, match="for 1 of 30 images"):
+        evaluate_defense(tiny_classifier(), NoNumbers(), TEST, FGSM(0.1))
+
+
+@pytest.mark.parametrize(
+    ("logits", "answer"),
+    [([0, 0, 0], 0), ([-1, 2, 2], 1), ([0, INF, 5], 1), ([-INF, -INF, 5], 2), ([-INF, 3, 3], 1)],
+)
+def test_of_equal_numbers_the_first_is_taken_and_one_infinite_number_is_the_largest(logits, answer):
+    assert classes_of(torch.tensor([logits, [1.0, 0, 0]])).tolist() == [answer, 0]
+
+
+@pytest.mark.parametrize("logits", [[NAN, 1, 2], [0, 1, NAN], [INF, NAN, 0], [INF, INF, 0], [-INF, -INF, -INF]])
+def test_numbers_of_which_none_is_the_largest_are_refused(logits):
+    with pytest.raises(ValueError, match="for 1 of 2 images"):
+        classes_of(torch.tensor([logits, [1.0, 0, 0]]))
+
+
+def test_no_images_have_no_classes():
+    assert classes_of(torch.zeros(0, 10)).tolist() == []
