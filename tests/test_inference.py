@@ -6,9 +6,12 @@ from tiny import tiny_classifier, tiny_images
 from torch import nn
 
 from magnet_helpers.attacks import FGSM, JSMA
+from magnet_helpers.data import ImageData
 from magnet_helpers.evaluation import evaluate_accuracy, evaluate_defense
-from magnet_helpers.inference import classes_of, predict
+from magnet_helpers.inference import apply_model, classes_of, predict
+from magnet_helpers.losses import ClassificationLoss
 from magnet_helpers.magnet import MagNet
+from magnet_helpers.training import TrainingConfig, fit
 
 TEST = tiny_images(30)
 NAN, INF = torch.nan, torch.inf
@@ -71,3 +74,58 @@ def test_numbers_of_which_none_is_the_largest_are_refused(logits):
 
 def test_no_images_have_no_classes():
     assert classes_of(torch.zeros(0, 10)).tolist() == []
+
+
+# ---- images that a network does not take
+
+
+@pytest.mark.parametrize(
+    ("images", "got"), [(TEST.images.numpy(), "a ndarray"), (TEST, "a LabeledImages"), ([0.0], "a list")]
+)
+@pytest.mark.parametrize("place", ["apply", "predict", "run"])
+def test_images_that_are_no_tensor_are_refused_in_words(images, got, place):
+    model = tiny_classifier()
+    calls = {
+        "apply": lambda: apply_model(model, images),
+        "predict": lambda: predict(model, images),
+        "run": lambda: FGSM(0.1).run(model, images, TEST.labels),
+    }
+    with pytest.raises(TypeError, match=f"must be a torch.Tensor, got {got}: take torch.from_numpy"):
+        calls[place]()
+
+
+@pytest.mark.parametrize("call", [predict, lambda model, images: FGSM(0.1).run(model, images, TEST.labels)])
+def test_numbers_of_another_type_than_the_networks_are_refused_in_words(call):
+    with pytest.raises(ValueError, match=r"of torch.float32 must be given .* got torch.float64: .*\.to\(torch.float32"):
+        call(tiny_classifier(), TEST.images.double())
+
+
+def test_a_network_of_doubles_and_one_that_converts_are_as_good_as_any():
+    class Converts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = tiny_classifier()
+
+        def forward(self, images):
+            return self.model(images.float())
+
+    expected, doubles = predict(tiny_classifier(), TEST.images), TEST.images.double()
+    assert torch.equal(predict(tiny_classifier().double(), doubles), expected)
+    assert torch.equal(predict(Converts(), doubles), expected)
+
+
+def test_images_of_another_shape_are_named():
+    with pytest.raises(RuntimeError, match="cannot be multiplied") as caught:
+        predict(tiny_classifier(), TEST.images.repeat(1, 3, 1, 1))
+    assert "images of shape (30, 3, 28, 28): give it the channels" in caught.value.__notes__[0]
+
+
+def test_a_whole_dataset_is_not_taken_for_its_part():
+    data = ImageData("tiny", TEST, TEST, TEST, "0" * 12)
+    with pytest.raises(AttributeError, match=r"no 'images': it has three parts; give data.train"):
+        fit(tiny_classifier(), ClassificationLoss(), data, TEST, TrainingConfig(epochs=1))
+    with pytest.raises(AttributeError, match=r"no 'labels': .* or data.test"):
+        evaluate_accuracy(tiny_classifier(), data)
+    with pytest.raises(AttributeError, match=r"an ImageData has no 'training'$"):
+        _ = data.training
+    assert not hasattr(data, "images")

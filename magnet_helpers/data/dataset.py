@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -39,6 +40,13 @@ class ImageData:
     test: LabeledImages
     fingerprint: str
     source: str = ""
+
+    if not TYPE_CHECKING:  # for which a slip would else be an attribute
+
+        def __getattr__(self, name: str) -> object:
+            """Say where the images are to whoever takes a whole dataset for one of its parts."""
+            advice = ": it has three parts; give data.train, data.validation or data.test"
+            raise AttributeError(f"an ImageData has no {name!r}{advice if name in ('images', 'labels') else ''}")
 
     @property
     def title(self) -> str:
