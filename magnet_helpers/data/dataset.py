@@ -3,13 +3,12 @@
 import hashlib
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from magnet_helpers.data.errors import DataError
-from magnet_helpers.data.idx import read_folder
+from magnet_helpers.data.idx import found_folder, read_folder
 from magnet_helpers.data.images import Array, LabeledImages, chosen
 
 DATASET_TITLES = {"mnist": "MNIST", "digits": "scikit-learn digits"}
@@ -116,15 +115,15 @@ class ImageData:
         Args:
             folder: holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
                 `t10k-labels-idx1-ubyte`, each as it is or with `.gz` (where both are there, `.gz` is read). Nothing is
-                written or removed there.
+                written or removed there. A relative path is looked for from the current folder, then in the workspace.
             name: what figures and tables call it (None: the folder's name).
             split_seed, validation_images: as in `from_tensors`.
 
         Raises:
-            DataError: as `idx.read_folder` and `from_tensors` do.
+            DataError: as `idx.found_folder`, `idx.read_folder` and `from_tensors` do.
             ValueError: as `from_tensors` does.
         """
-        place = Path(folder).expanduser().resolve()
+        place = found_folder(folder)
         arrays = read_folder(place)
         parts = [
             (arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"]) for part in ("train", "t10k")

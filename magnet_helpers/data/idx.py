@@ -7,12 +7,14 @@ Files are only ever read here.
 import gzip
 import math
 import zlib
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from magnet_helpers.data.errors import DataError, WrongFileError
+from magnet_helpers.workspace import places_of
 
 _FILES = ("t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte")
 GZIP_START = b"\x1f\x8b"
@@ -28,17 +30,28 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     return parsed(decompressed(path, str(path)), str(path))
 
 
+def found_folder(path: str | PathLike[str], expected: str = "the path of a folder of IDX files") -> Path:
+    """Return the folder that a path leads to, see `workspace.places_of`.
+
+    Raises `DataError` if there is none; `expected` is what it says should have come.
+    """
+    places = places_of(path) if str(path) else []
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = " or ".join(str(place) for place in places) or "without a name"
+    raise DataError(f"expected {expected}, got {str(path)!r}, but there is no folder {looked}: use one that is there.")
+
+
 def read_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
     """Return the contents of the four files of any dataset, keyed by the names in `_FILES`.
 
     Images have shape (N, H, W) and values 0-255, labels have shape (N,). Each file may be gzip-compressed (`.gz`) or
     not; where both are there, the compressed one is taken, and the other has to hold the same.
 
-    Raises `DataError` if the folder or a file is not there or cannot be read, or if a file lies there twice with
+    Raises `DataError` if a file is not there or cannot be read, or if a file lies there twice with
     different contents; `WrongFileError` if one is no such file.
     """
-    if not folder.is_dir():
-        raise DataError(f"expected a folder with IDX files, got {folder}, which is not there: correct the path.")
     arrays: dict[str, NDArray[np.uint8]] = {}
     for name in _FILES:
         first, *duplicates = existing_places(folder, name)

@@ -141,11 +141,31 @@ def test_images_of_another_size_are_refused_with_the_folders_name(tmp_path):
         load_images(str(folder))
 
 
-def test_a_folder_that_is_not_there():
-    with pytest.raises(DataError, match="or the path of a folder of IDX files, got '/nowhere/mine'"):
+def test_a_relative_path_is_looked_for_from_here_and_then_in_the_workspace(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "notebooks")  # as a notebook's kernel
+    write_folder(tmp_path / "data" / "mine", own_files(5))
+    for data in (load_images("data/mine"), ImageData.from_folder("data/mine")):
+        assert (data.name, data.n_classes, data.source) == ("mine", 5, str(tmp_path / "data" / "mine"))
+    write_folder(tmp_path / "notebooks" / "data" / "mine", own_files(2))
+    assert load_images("data/mine").n_classes == 2
+
+
+def test_a_folder_that_is_not_there(tmp_path, monkeypatch):
+    with pytest.raises(
+        DataError, match=r"or the path of a folder of IDX files, got '/nowhere/mine', but .* /nowhere/m"
+    ):
         load_images("/nowhere/mine")
-    with pytest.raises(DataError, match="/nowhere/mine, which is not there"):
+    with pytest.raises(DataError, match=r"expected the path .* there is no folder /nowhere/mine: use"):
         ImageData.from_folder("/nowhere/mine")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "notebooks")
+    places = f"{tmp_path}/notebooks/mine or {tmp_path}/mine"
+    for load in (load_images, ImageData.from_folder):
+        with pytest.raises(DataError, match=f"got 'mine', but there is no folder {places}: use"):
+            load("mine")
 
 
 # ---- tensors and arrays
