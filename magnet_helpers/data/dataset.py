@@ -47,6 +47,11 @@ class ImageData:
             advice = ": it has three parts; give data.train, data.validation or data.test"
             raise AttributeError(f"an ImageData has no {name!r}{advice if name in ('images', 'labels') else ''}")
 
+    def __repr__(self) -> str:
+        """One line, where the images would be thousands of numbers."""
+        sizes = f"train={len(self.train)}, validation={len(self.validation)}, test={len(self.test)}"
+        return f"ImageData({self.name!r}, n_classes={self.n_classes}, {sizes})"
+
     @property
     def title(self) -> str:
         """The dataset's name for tables and figures."""

@@ -10,6 +10,7 @@ import torch
 from mnist_server import idx_bytes, write_folder
 
 from magnet_helpers.data import DataError, ImageData, LabeledImages, WrongFileError, can_be_loaded_again, load_images
+from magnet_helpers.lab.lab import Lab
 
 IMAGES = "train-images-idx3-ubyte"
 
@@ -139,6 +140,13 @@ def test_images_of_another_size_are_refused_with_the_folders_name(tmp_path):
     folder = write_folder(tmp_path / "mine", own_files() | {IMAGES: small})
     with pytest.raises(DataError, match=r"mine: images must have shape \(N, 1, 28, 28\).*got \(60, 1, 32, 32\)"):
         load_images(str(folder))
+
+
+def test_a_dataset_and_its_lab_are_shown_without_their_numbers():
+    data = ImageData.from_tensors("Mine", *arrays(5))
+    assert repr(data) == "ImageData('Mine', n_classes=5, train=55, validation=5, test=20)"
+    assert repr(data) in repr(Lab(data=data))
+    assert len(repr(Lab(data=data)).splitlines()) == 1
 
 
 def test_a_relative_path_is_looked_for_from_here_and_then_in_the_workspace(tmp_path, monkeypatch):
