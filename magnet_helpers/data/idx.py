@@ -19,6 +19,7 @@ from magnet_helpers.workspace import places_of
 _FILES = ("t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte")
 GZIP_START = b"\x1f\x8b"
 _LABELS_MAGIC, _IMAGES_MAGIC = 2049, 2051
+_MORE_DIMENSIONS = range(2052, 2056)  # of bytes too; colour images have four
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
@@ -108,10 +109,15 @@ def parsed(content: bytes, source: str) -> NDArray[np.uint8]:
     """Return the array in the bytes of an IDX file; `source` is what error messages call it."""
     magic = int.from_bytes(content[:4], "big")
     if len(content) >= 4 and magic not in (_LABELS_MAGIC, _IMAGES_MAGIC):
+        kind = (
+            f"an IDX file of {magic & 0xFF} dimensions: if the fourth is colour, make the images grey, for example by "
+            "the mean over the colours"
+            if magic in _MORE_DIMENSIONS
+            else "another kind of file: get the IDX file in its place"
+        )
         raise WrongFileError(
-            f"{source}: expected the magic number {_IMAGES_MAGIC} (images) or {_LABELS_MAGIC} "
-            f"(labels), got {magic}; the contents begin with {content[:16]!r}, so this is another "
-            "kind of file: get the IDX file in its place."
+            f"{source}: expected the magic number {_IMAGES_MAGIC} (grey images, N×28×28) or {_LABELS_MAGIC} (labels), "
+            f"got {magic}; the contents begin with {content[:16]!r}, so this is {kind}."
         )
     dimensions = magic & 0xFF  # the last byte of an IDX magic number
     start = 4 + 4 * dimensions

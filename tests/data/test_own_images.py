@@ -138,7 +138,17 @@ def test_of_a_file_that_is_there_twice_the_compressed_one_is_read(tmp_path):
 def test_images_of_another_size_are_refused_with_the_folders_name(tmp_path):
     small = idx_bytes(np.zeros((60, 32, 32), np.uint8))
     folder = write_folder(tmp_path / "mine", own_files() | {IMAGES: small})
-    with pytest.raises(DataError, match=r"mine: images must have shape \(N, 1, 28, 28\).*got \(60, 1, 32, 32\)"):
+    message = r"mine: images must have shape \(N, 1, 28, 28\).*got \(60, 1, 32, 32\): resize or crop them to 28×28"
+    with pytest.raises(DataError, match=message):
+        load_images(str(folder))
+
+
+@pytest.mark.parametrize("shape", [(60, 3, 28, 28), (60, 28, 28, 3)])
+def test_a_file_of_colour_images_is_told_from_another_kind_of_file(tmp_path, shape):
+    folder = write_folder(tmp_path / "mine", own_files() | {IMAGES: idx_bytes(np.zeros(shape, np.uint8))})
+    with pytest.raises(
+        WrongFileError, match=rf"{IMAGES}: .*grey images, N×28×28.* an IDX file of 4 dimensions: .*grey"
+    ):
         load_images(str(folder))
 
 
@@ -213,7 +223,7 @@ PIXELS, LABELS = torch.rand(4, 28, 28), torch.tensor([0, 1, 2, 0])
     [
         (PIXELS[:, None].repeat(1, 3, 1, 1), LABELS, r"got \(4, 3, 28, 28\): these have three colours"),
         (PIXELS[..., None].repeat(1, 1, 1, 3), LABELS, r"got \(4, 28, 28, 3\): these have three colours"),
-        (PIXELS[:, :27], LABELS, r"got \(4, 1, 27, 28\): reshape"),
+        (PIXELS[:, :27], LABELS, r"got \(4, 1, 27, 28\): resize"),
         (PIXELS.flatten(1), LABELS, r"got \(4, 784\): reshape"),
         (PIXELS * 255, LABELS, "divide by 255"),
         ((PIXELS * 255).int(), LABELS, r"uint8 \(0-255\) or floating point \(0-1\), got torch.int32"),
