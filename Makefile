@@ -14,7 +14,8 @@ READY := $(VENV)/.ready
 
 help:  ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
-	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits SEED=0; of make bench: DEVICE=cpu|cuda;"
+	@echo "  options of make course: BUDGET=smoke|fast|paper DATASET=auto|mnist|digits or a folder; SEED=0;"
+	@echo "  of make bench: DEVICE=cpu|cuda;"
 	@echo "  of make test-hosts: HOSTS='newest oldest colab'; of make grade: SUBMISSIONS=folder GRADES=build/grading WORKERS=2"
 	@echo "  UNCONFINED=yes"
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.device import device_of, full_precision
-from magnet_helpers.inference import frozen
+from magnet_helpers.inference import explained, frozen
 
 
 def n_classes_of(model: nn.Module, images: Tensor) -> int:
@@ -26,14 +26,10 @@ def n_classes_of(model: nn.Module, images: Tensor) -> int:
 
     Raises:
         ValueError: if the model's answer is no tensor of logits (1, K) with K at least 2.
-        RuntimeError: what PyTorch raises for images of another shape, with a note on theirs.
+        TypeError, ValueError, RuntimeError: for images that the model does not take, see `inference.explained`.
     """
-    with torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
-        try:
-            logits = model.forward(images[:1].to(device_of(model)))
-        except RuntimeError as error:
-            error.add_note(f"A {type(model).__name__} was asked about an image of shape {tuple(images[:1].shape)}.")
-            raise
+    with explained(model, images), torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
+        logits = model.forward(images[:1].to(device_of(model)))
     if not isinstance(logits, Tensor):
         raise ValueError(
             f"a classifier must return logits, a tensor of shape (N, K), got a {type(logits).__name__}: wrap it in a "

@@ -32,19 +32,81 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(want)
 
 
+def check_tensor(images: object) -> None:
+    """Raise a TypeError if images are no tensor."""
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"images must be a torch.Tensor, got a {type(images).__name__}: take torch.from_numpy(images) of an array, "
+            "and the .images of labelled ones"
+        )
+
+
+@contextmanager
+def explained(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """Say what images a model was asked about, if PyTorch refuses them.
+
+    Raises:
+        TypeError: if they are no tensor.
+        ValueError: if PyTorch refuses them and their numbers are of another type than the model's.
+        RuntimeError: any other of PyTorch's errors, with a note on the images' shape.
+    """
+    check_tensor(images)
+    try:
+        yield
+    except RuntimeError as error:
+        own = next((each.dtype for each in model.parameters() if each.is_floating_point()), images.dtype)
+        if own != images.dtype:
+            raise ValueError(
+                f"a {type(model).__name__} of {own} must be given images of {own}, got {images.dtype}: convert them, "
+                f"images.to({own}) (for bytes: and divide by 255)"
+            ) from error
+        error.add_note(
+            f"A {type(model).__name__} was asked about images of shape {tuple(images.shape)}: give it the channels and "
+            "the size that it was made for."
+        )
+        raise
+
+
 def apply_model(model: nn.Module, images: Tensor) -> Tensor:
     """Return the model's outputs for images (N, …), computed in batches on the model's device, as a CPU tensor.
+
+    What is wrong with images that the model does not take is said in words: see `explained`.
 
     >>> apply_model(nn.Flatten(), torch.zeros(3, 1, 28, 28)).shape
     torch.Size([3, 784])
     """
     device = device_of(model)
-    with frozen(model), sooner(model), torch.no_grad():
+    with explained(model, images), frozen(model), sooner(model), torch.no_grad():
         return torch.cat([model(batch.to(device)).cpu() for batch in images.split(BATCH_SIZE)])
+
+
+def classes_of(logits: Tensor) -> Tensor:
+    """Return the class (N,) that logits (N, K) stand for: the number of the largest, of equal ones the first.
+
+    Raises:
+        ValueError: if a logit is NaN, or if several are infinite so that none is the largest.
+
+    >>> classes_of(torch.tensor([[0.0, 2.0, 1.0], [1.0, -torch.inf, 1.0]]))
+    tensor([1, 0])
+    """
+    largest = logits.amax(dim=1, keepdim=True)  # NaN if one of them is
+    tied = (logits == largest).sum(dim=1, keepdim=True) > 1
+    unclear = largest.isnan() | (largest.isinf() & tied)
+    if unclear.any():
+        raise ValueError(
+            f"expected logits of which one is the largest, got NaN, or several infinite ones, for {int(unclear.sum())} "
+            f"of {len(logits)} images: look for NaN in the network's weights (has its training diverged?) and in the "
+            "images"
+        )
+    return logits.argmax(dim=1)
 
 
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Return the predicted labels (N,) of images (N, 1, 28, 28), computed in float32 on every device.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: for images that the model does not take (see `explained`).
+        ValueError: for NaN among its logits (see `classes_of`).
 
     >>> classifier = nn.Flatten()  # answers with the number of the brightest pixel
     >>> images = torch.zeros(2, 1, 28, 28)
@@ -53,7 +115,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     tensor([3, 8])
     """
     with full_precision():
-        return apply_model(model, images).argmax(dim=1)
+        return classes_of(apply_model(model, images))
 
 
 def is_constant(outputs: Tensor, images: Tensor) -> bool:

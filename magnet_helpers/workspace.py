@@ -4,6 +4,7 @@ This module only names places. `data` and `artifacts` read and write in them.
 """
 
 import os
+from os import PathLike
 from pathlib import Path
 
 
@@ -21,6 +22,15 @@ def workspace() -> Path:
         if (folder / "magnet_helpers" / "workspace.py").is_file():
             return folder
     return here
+
+
+def places_of(path: str | PathLike[str]) -> list[Path]:
+    """Return where a path may lead, in the order to look: from the current folder, then from the workspace.
+
+    A notebook's current folder is its own, not the one that Jupyter was started in.
+    """
+    starts = (Path.cwd(), workspace())
+    return list(dict.fromkeys((start / Path(path).expanduser()).resolve() for start in starts))
 
 
 def data_folder() -> Path:

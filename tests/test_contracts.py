@@ -123,7 +123,10 @@ def test_images_that_the_network_does_not_take_are_named():
     colours = TEST.images.repeat(1, 3, 1, 1)
     with pytest.raises(RuntimeError, match="3 channels") as caught:
         FGSM(0.1).perturb(own_network(), colours)
-    assert caught.value.__notes__ == ["A Sequential was asked about an image of shape (1, 3, 28, 28)."]
+    assert caught.value.__notes__ == [
+        "A Sequential was asked about images of shape (30, 3, 28, 28): give it the channels and the size that it was "
+        "made for."
+    ]
 
 
 # ---- classes

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from magnet_helpers.data import DataError
-from magnet_helpers.lab.budget import BUDGETS, FAST
+from magnet_helpers.lab.budget import BUDGETS, FAST, get_budget
+from magnet_helpers.lab.lab import get_seed
 from magnet_helpers.workspace import workspace
 from tools.checkout import CHECKOUT
 
@@ -37,6 +38,20 @@ def run_coursework(options: argparse.Namespace, checkout: Path) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 2
     print(f"marks {path}\nfeedback {path.parent / 'feedback'}\nfor the tasks that a person reads: {path.parent}")
+    return 0
+
+
+def run_stamp(paths: list[Path]) -> int:
+    """Carry out `stamp` and return the exit status."""
+    from tools.stamp import stamp
+
+    for path in paths:
+        try:
+            changed, count = stamp(path)
+        except (ValueError, OSError) as error:  # another kind of file, or none
+            print(f"\n{error}", file=sys.stderr)
+            return 2
+        print(f"{path}: {changed} of {count} rows got another key")
     return 0
 
 
@@ -82,18 +97,20 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     again.add_argument("results", type=Path, nargs="+", help="results files, for example data/results/paper.csv")
     options = parser.parse_args(arguments)
     if options.command == "stamp":
-        from tools.stamp import stamp
-
-        for path in options.results:
-            changed, count = stamp(path)
-            print(f"{path}: {changed} of {count} rows got another key")
-        return 0
+        return run_stamp(options.results)
     if options.command in ("student", "grade"):
         return run_coursework(options, checkout)
     # What executes notebooks is an optional extra, which the lessons themselves do without.
     from tools.site.course import Course, run_course
     from tools.site.notebooks import LessonFailedError
 
+    try:
+        if options.command == "course":  # what the environment says is refused before anything is loaded
+            options.budget = get_budget(options.budget).name
+            options.seed = get_seed() if options.seed is None else options.seed
+    except ValueError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
     try:
         if options.command == "course":
             run_course(checkout, budget=options.budget, dataset=options.dataset, seed=options.seed)

@@ -14,7 +14,7 @@ from magnet_helpers.attacks import _advertorch as advertorch
 from magnet_helpers.attacks.base import Attack, check_inputs, check_labels, check_settings, in_batches
 from magnet_helpers.attacks.gradient import PGD
 from magnet_helpers.attacks.minimal_norm import CarliniWagner
-from magnet_helpers.inference import apply_model
+from magnet_helpers.inference import apply_model, classes_of
 from magnet_helpers.magnet import MagNet
 
 
@@ -84,7 +84,7 @@ class _Descent:
     def perturb(self, images: Tensor, labels: Tensor | None) -> Tensor:
         settings = self.settings
         if labels is None:
-            labels = self.magnet(images).argmax(dim=1)
+            labels = classes_of(self.magnet(images))
         low, high = (images - settings.epsilon).clamp(min=0), (images + settings.epsilon).clamp(max=1)
         fooled, at = torch.zeros_like(labels, dtype=torch.bool), images.clone()
         best, weight = at, images.new_full((len(images),), settings.weight)
@@ -164,7 +164,7 @@ class DetectorAwareCarliniWagner(CarliniWagner):
             return images.clone()
         network = RejectedAsClass(_as_magnet(model), self.scale)
         attack = advertorch.CarliniWagnerL2Attack(network, n_classes + 1, targeted=True, **self._settings)
-        target = apply_model(model, images).scatter(1, labels[:, None], -torch.inf).argmax(dim=1)
+        target = classes_of(apply_model(model, images).scatter(1, labels[:, None], -torch.inf))
         return in_batches(attack.perturb, network, images, target, label=repr(self))
 
     def fooled(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from magnet_helpers.contracts import check_classes, n_classes_of
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import BATCH_SIZE, frozen, predict
+from magnet_helpers.inference import BATCH_SIZE, check_tensor, frozen, predict
 
 NORMS = ("L0", "L1", "L2", "L∞")
 
@@ -202,7 +202,8 @@ def check_inputs(model: nn.Module, images: Tensor, labels: Tensor | None) -> int
 
 
 def check_images(images: Tensor) -> None:
-    """Raise a ValueError if images are no floating-point numbers in [0, 1], or hold NaN."""
+    """Raise a TypeError if images are no tensor, a ValueError if no floating-point numbers in [0, 1], or if NaN."""
+    check_tensor(images)
     if not images.is_floating_point():
         raise ValueError(
             f"images must be floating-point numbers in [0, 1], got {images.dtype}: for bytes, divide by 255"

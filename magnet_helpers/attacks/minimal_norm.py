@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
 from magnet_helpers.attacks.base import Attack, check_inputs, check_labels, check_settings, in_batches
-from magnet_helpers.inference import apply_model
+from magnet_helpers.inference import apply_model, classes_of
 
 
 @dataclass(frozen=True)
@@ -157,4 +157,4 @@ class JSMA(MinimalNormAttack):
         if not len(images):
             return images.clone()
         logits = apply_model(model, images).scatter(1, labels[:, None], -torch.inf)
-        return super().perturb(model, images, logits.argmax(dim=1))
+        return super().perturb(model, images, classes_of(logits))

@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from magnet_helpers.data.errors import DataError
-from magnet_helpers.data.idx import read_folder
+from magnet_helpers.data.idx import found_folder, read_folder
 from magnet_helpers.data.images import Array, LabeledImages, chosen
 
 DATASET_TITLES = {"mnist": "MNIST", "digits": "scikit-learn digits"}
@@ -39,6 +39,18 @@ class ImageData:
     test: LabeledImages
     fingerprint: str
     source: str = ""
+
+    if not TYPE_CHECKING:  # for which a slip would else be an attribute
+
+        def __getattr__(self, name: str) -> object:
+            """Say where the images are to whoever takes a whole dataset for one of its parts."""
+            advice = ": it has three parts; give data.train, data.validation or data.test"
+            raise AttributeError(f"an ImageData has no {name!r}{advice if name in ('images', 'labels') else ''}")
+
+    def __repr__(self) -> str:
+        """One line, where the images would be thousands of numbers."""
+        sizes = f"train={len(self.train)}, validation={len(self.validation)}, test={len(self.test)}"
+        return f"ImageData({self.name!r}, n_classes={self.n_classes}, {sizes})"
 
     @property
     def title(self) -> str:
@@ -108,15 +120,15 @@ class ImageData:
         Args:
             folder: holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
                 `t10k-labels-idx1-ubyte`, each as it is or with `.gz` (where both are there, `.gz` is read). Nothing is
-                written or removed there.
+                written or removed there. A relative path is looked for from the current folder, then in the workspace.
             name: what figures and tables call it (None: the folder's name).
             split_seed, validation_images: as in `from_tensors`.
 
         Raises:
-            DataError: as `idx.read_folder` and `from_tensors` do.
+            DataError: as `idx.found_folder`, `idx.read_folder` and `from_tensors` do.
             ValueError: as `from_tensors` does.
         """
-        place = Path(folder).expanduser().resolve()
+        place = found_folder(folder)
         arrays = read_folder(place)
         parts = [
             (arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"]) for part in ("train", "t10k")

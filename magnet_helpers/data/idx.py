@@ -7,16 +7,19 @@ Files are only ever read here.
 import gzip
 import math
 import zlib
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from magnet_helpers.data.errors import DataError, WrongFileError
+from magnet_helpers.workspace import places_of
 
 _FILES = ("t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte")
 GZIP_START = b"\x1f\x8b"
 _LABELS_MAGIC, _IMAGES_MAGIC = 2049, 2051
+_MORE_DIMENSIONS = range(2052, 2056)  # of bytes too; colour images have four
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
@@ -28,17 +31,28 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     return parsed(decompressed(path, str(path)), str(path))
 
 
+def found_folder(path: str | PathLike[str], expected: str = "the path of a folder of IDX files") -> Path:
+    """Return the folder that a path leads to, see `workspace.places_of`.
+
+    Raises `DataError` if there is none; `expected` is what it says should have come.
+    """
+    places = places_of(path) if str(path) else []
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = " or ".join(str(place) for place in places) or "without a name"
+    raise DataError(f"expected {expected}, got {str(path)!r}, but there is no folder {looked}: use one that is there.")
+
+
 def read_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:
     """Return the contents of the four files of any dataset, keyed by the names in `_FILES`.
 
     Images have shape (N, H, W) and values 0-255, labels have shape (N,). Each file may be gzip-compressed (`.gz`) or
     not; where both are there, the compressed one is taken, and the other has to hold the same.
 
-    Raises `DataError` if the folder or a file is not there or cannot be read, or if a file lies there twice with
+    Raises `DataError` if a file is not there or cannot be read, or if a file lies there twice with
     different contents; `WrongFileError` if one is no such file.
     """
-    if not folder.is_dir():
-        raise DataError(f"expected a folder with IDX files, got {folder}, which is not there: correct the path.")
     arrays: dict[str, NDArray[np.uint8]] = {}
     for name in _FILES:
         first, *duplicates = existing_places(folder, name)
@@ -95,10 +109,15 @@ def parsed(content: bytes, source: str) -> NDArray[np.uint8]:
     """Return the array in the bytes of an IDX file; `source` is what error messages call it."""
     magic = int.from_bytes(content[:4], "big")
     if len(content) >= 4 and magic not in (_LABELS_MAGIC, _IMAGES_MAGIC):
+        kind = (
+            f"an IDX file of {magic & 0xFF} dimensions: if the fourth is colour, make the images grey, for example by "
+            "the mean over the colours"
+            if magic in _MORE_DIMENSIONS
+            else "another kind of file: get the IDX file in its place"
+        )
         raise WrongFileError(
-            f"{source}: expected the magic number {_IMAGES_MAGIC} (images) or {_LABELS_MAGIC} "
-            f"(labels), got {magic}; the contents begin with {content[:16]!r}, so this is another "
-            "kind of file: get the IDX file in its place."
+            f"{source}: expected the magic number {_IMAGES_MAGIC} (grey images, N×28×28) or {_LABELS_MAGIC} (labels), "
+            f"got {magic}; the contents begin with {content[:16]!r}, so this is {kind}."
         )
     dimensions = magic & 0xFF  # the last byte of an IDX magic number
     start = 4 + 4 * dimensions

@@ -39,6 +39,8 @@ class LabeledImages:
             advice = f"reshape them, with {self.CHANNELS} channel(s) after the number of images"
             if len(shape) == 4 and 3 in (shape[1], shape[3]):
                 advice = "these have three colours; make them grey, for example by the mean over the colours"
+            elif len(shape) == 4 and shape[1] == self.CHANNELS and shape[2:] != (28, 28):
+                advice = "resize or crop them to 28×28 pixels"
             raise DataError(
                 f"images must have shape (N, {self.CHANNELS}, 28, 28) with N at least 1, got {shape}: {advice}."
             )

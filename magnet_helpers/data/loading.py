@@ -6,7 +6,6 @@ Getting hold of genuine MNIST files is left to `mnist_files`, the split to `data
 import os
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch.nn.functional import interpolate, pad
 
 from magnet_helpers.data.dataset import DATASET_TITLES, STANDARD_NAMES, ImageData, split
 from magnet_helpers.data.errors import DataError
+from magnet_helpers.data.idx import found_folder
 from magnet_helpers.data.images import LabeledImages, chosen
 from magnet_helpers.data.mnist_files import MNIST_SHA256, read_mnist
 
@@ -49,12 +49,8 @@ def load_images(name: str = "auto", *, split_seed: int = 0, validation_images: i
     impossible `validation_images`.
     """
     if name not in STANDARD_NAMES:
-        if not name or not Path(name).expanduser().is_dir():
-            raise DataError(
-                f'expected the name "auto", "mnist" or "digits", or the path of a folder of IDX files, got {name!r}: '
-                "use one."
-            )
-        return ImageData.from_folder(name, split_seed=split_seed, validation_images=validation_images)
+        folder = found_folder(name, 'the name "auto", "mnist" or "digits", or the path of a folder of IDX files')
+        return ImageData.from_folder(folder, split_seed=split_seed, validation_images=validation_images)
     arrays = None
     if name != "digits":
         arrays = read_mnist() if name == "mnist" else _mnist_if_possible()

@@ -59,13 +59,13 @@ def _in_words(minutes: float) -> str:
 
 
 def get_lesson(name: str) -> Lesson:
-    """Return the lesson of that name.
+    """Return the lesson of that name, or of that number: `"01"`.
 
     Raises:
         ValueError: if there is none.
     """
     for lesson in LESSONS:
-        if lesson.name == name:
+        if name in (lesson.name, lesson.name[:2]):
             return lesson
     raise ValueError(f"there is no lesson {name!r}; there are {', '.join(lesson.name for lesson in LESSONS)}")
 

@@ -10,6 +10,7 @@ import torch
 from mnist_server import idx_bytes, write_folder
 
 from magnet_helpers.data import DataError, ImageData, LabeledImages, WrongFileError, can_be_loaded_again, load_images
+from magnet_helpers.lab.lab import Lab
 
 IMAGES = "train-images-idx3-ubyte"
 
@@ -137,15 +138,52 @@ def test_of_a_file_that_is_there_twice_the_compressed_one_is_read(tmp_path):
 def test_images_of_another_size_are_refused_with_the_folders_name(tmp_path):
     small = idx_bytes(np.zeros((60, 32, 32), np.uint8))
     folder = write_folder(tmp_path / "mine", own_files() | {IMAGES: small})
-    with pytest.raises(DataError, match=r"mine: images must have shape \(N, 1, 28, 28\).*got \(60, 1, 32, 32\)"):
+    message = r"mine: images must have shape \(N, 1, 28, 28\).*got \(60, 1, 32, 32\): resize or crop them to 28×28"
+    with pytest.raises(DataError, match=message):
         load_images(str(folder))
 
 
-def test_a_folder_that_is_not_there():
-    with pytest.raises(DataError, match="or the path of a folder of IDX files, got '/nowhere/mine'"):
+@pytest.mark.parametrize("shape", [(60, 3, 28, 28), (60, 28, 28, 3)])
+def test_a_file_of_colour_images_is_told_from_another_kind_of_file(tmp_path, shape):
+    folder = write_folder(tmp_path / "mine", own_files() | {IMAGES: idx_bytes(np.zeros(shape, np.uint8))})
+    with pytest.raises(
+        WrongFileError, match=rf"{IMAGES}: .*grey images, N×28×28.* an IDX file of 4 dimensions: .*grey"
+    ):
+        load_images(str(folder))
+
+
+def test_a_dataset_and_its_lab_are_shown_without_their_numbers():
+    data = ImageData.from_tensors("Mine", *arrays(5))
+    assert repr(data) == "ImageData('Mine', n_classes=5, train=55, validation=5, test=20)"
+    assert repr(data) in repr(Lab(data=data))
+    assert len(repr(Lab(data=data)).splitlines()) == 1
+
+
+def test_a_relative_path_is_looked_for_from_here_and_then_in_the_workspace(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "notebooks")  # as a notebook's kernel
+    write_folder(tmp_path / "data" / "mine", own_files(5))
+    for data in (load_images("data/mine"), ImageData.from_folder("data/mine")):
+        assert (data.name, data.n_classes, data.source) == ("mine", 5, str(tmp_path / "data" / "mine"))
+    write_folder(tmp_path / "notebooks" / "data" / "mine", own_files(2))
+    assert load_images("data/mine").n_classes == 2
+
+
+def test_a_folder_that_is_not_there(tmp_path, monkeypatch):
+    with pytest.raises(
+        DataError, match=r"or the path of a folder of IDX files, got '/nowhere/mine', but .* /nowhere/m"
+    ):
         load_images("/nowhere/mine")
-    with pytest.raises(DataError, match="/nowhere/mine, which is not there"):
+    with pytest.raises(DataError, match=r"expected the path .* there is no folder /nowhere/mine: use"):
         ImageData.from_folder("/nowhere/mine")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "notebooks")
+    places = f"{tmp_path}/notebooks/mine or {tmp_path}/mine"
+    for load in (load_images, ImageData.from_folder):
+        with pytest.raises(DataError, match=f"got 'mine', but there is no folder {places}: use"):
+            load("mine")
 
 
 # ---- tensors and arrays
@@ -185,7 +223,7 @@ PIXELS, LABELS = torch.rand(4, 28, 28), torch.tensor([0, 1, 2, 0])
     [
         (PIXELS[:, None].repeat(1, 3, 1, 1), LABELS, r"got \(4, 3, 28, 28\): these have three colours"),
         (PIXELS[..., None].repeat(1, 1, 1, 3), LABELS, r"got \(4, 28, 28, 3\): these have three colours"),
-        (PIXELS[:, :27], LABELS, r"got \(4, 1, 27, 28\): reshape"),
+        (PIXELS[:, :27], LABELS, r"got \(4, 1, 27, 28\): resize"),
         (PIXELS.flatten(1), LABELS, r"got \(4, 784\): reshape"),
         (PIXELS * 255, LABELS, "divide by 255"),
         ((PIXELS * 255).int(), LABELS, r"uint8 \(0-255\) or floating point \(0-1\), got torch.int32"),

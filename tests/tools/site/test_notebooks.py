@@ -147,6 +147,10 @@ def test_minutes_are_given_for_every_budget():
         assert lesson.duration in build_notebook(FOLDER / "source" / f"{lesson.name}.py").cells[0].source
 
 
+def test_a_lesson_is_known_by_its_number():
+    assert [get_lesson(f"{number:02}") for number in range(len(LESSONS))] == list(LESSONS)
+
+
 def test_unknown_lesson():
     with pytest.raises(ValueError, match="no lesson 'x'; there are 00_start_here"):
         get_lesson("x")
