@@ -6,6 +6,7 @@ is refused before it makes a number. A task that raises an error is not tried ag
 extra `cluster`.
 """
 
+import sys
 import warnings
 import zlib
 from concurrent.futures import CancelledError, Future
@@ -23,7 +24,7 @@ from magnet_helpers.lab.store import Artifact, Store
 from magnet_helpers.lab.tasks import Inputs, Task
 
 _SPLITS = ("train", "validation", "test")
-_SECONDS_FOR_A_WORKER = 30
+_SECONDS_FOR_A_WORKER = 10
 _MANY = 10_000  # Dask itself decides how many of the tasks that are ready run at once
 
 
@@ -32,7 +33,7 @@ class OtherCodeError(RuntimeError):
 
 
 class ClusterLostError(RuntimeError):
-    """The cluster has no workers, or gave tasks up: somebody closed it, or its workers died one after the other."""
+    """The cluster gave tasks up: somebody closed it, or its workers died one after the other."""
 
 
 class Cluster(Crew):
@@ -45,7 +46,7 @@ class Cluster(Crew):
 
     Raises:
         OtherCodeError: if a worker has other code than this process.
-        ClusterLostError: if there is no worker, and at the end of `with`, if tasks were given up.
+        ClusterLostError: at the end of `with`, if tasks were given up.
     """
 
     def __init__(self, client: Client, data: ImageData, store: Store) -> None:
@@ -95,13 +96,13 @@ class Cluster(Crew):
 
 
 def _wait_for_a_worker(client: Client) -> None:
+    """Wait as long as it takes, for a queue may hold the workers back, but not in silence."""
     try:
         client.wait_for_workers(1, timeout=_SECONDS_FOR_A_WORKER)
-    except TimeoutError as error:
-        raise ClusterLostError(
-            f"the scheduler has no worker after {_SECONDS_FOR_A_WORKER} seconds: start some, for example with "
-            "`dask worker ADDRESS` (ADDRESS as after --dask), and then the same command again"
-        ) from error
+    except TimeoutError:
+        text = "the scheduler has no worker yet, so this waits: start one, for example with `dask worker ADDRESS`"
+        print(f"{text} (ADDRESS as after --dask)", file=sys.stderr)
+        client.wait_for_workers(1)
 
 
 def _version_here() -> str:
