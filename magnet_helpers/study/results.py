@@ -136,7 +136,7 @@ class Results:
         tried = [threat for threat in candidates if self.find(defense, threat)]
         kinds = {(seed, row.n) for threat in tried for seed, row in self.find(defense, threat).items()}
         if any(len(self.find(defense, threat)) != len(kinds) for threat in tried):
-            raise ValueError(f"the worst case is per image: attacks on {defense.label} need the same seeds and images")
+            raise ValueError(f"this is per image: attacks on {defense.label} need the same seeds and images")
         return tried
 
     def sizes(self, defense: Named, threat: Threat) -> Tensor | None:
