@@ -146,13 +146,15 @@ def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tens
 
 
 def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-    model.load_state_dict(weights)
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    parameters = list(model.parameters())
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".")
-            moments.setdefault(int(index), {})[name] = value
+            # Fused Adam walks through memory: moments must lie there as their parameter does. A file keeps no layout.
+            like = parameters[int(index)] if value.ndim else value
+            moments.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
@@ -222,9 +224,8 @@ def fit(
     optimizer = _adam(model, config, device)
     history = History()
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
-        tensors, epochs = saved
-        _restore(model, optimizer, tensors)
-        history = History(epochs)
+        _restore(model, optimizer, saved[0])
+        history = History(saved[1])
     noise = torch.Generator(noise_device(device))
     total = torch.zeros((), device=device)
 
@@ -263,8 +264,7 @@ def fit(
             training_loss = total.item() / len(train)
             validation_loss = _validation_loss(model, loss, held_out, held_out_labels, config.seed, noise.device)
             _check_finite(training_loss, validation_loss, epoch, label, config)
-            seconds = time.perf_counter() - started
-            record = Epoch(training_loss, validation_loss, seconds)
+            record = Epoch(training_loss, validation_loss, time.perf_counter() - started)
             history = History((*history.epochs, record))
             if checkpoint is not None:
                 checkpoint.save(_state(model, optimizer), history.epochs)

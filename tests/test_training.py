@@ -8,7 +8,7 @@ from tiny import InterruptedLoss, MemoryCheckpoint, equal, tiny_autoencoder, tin
 from torch.nn import functional as F
 
 from magnet_helpers.losses import ClassificationLoss, DenoisingLoss, ReconstructionLoss
-from magnet_helpers.models import ConvAutoencoder, ConvClassifier
+from magnet_helpers.models import ConvClassifier
 from magnet_helpers.seeds import initial_weights_from, new_generator
 from magnet_helpers.training import TrainingConfig, fit
 
@@ -199,34 +199,6 @@ def test_the_global_generator_is_left_alone():
     state = torch.get_rng_state()
     trained(checkpoint=MemoryCheckpoint())
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def conv_autoencoder(seed):
-    with initial_weights_from(seed):
-        return ConvAutoencoder()
-
-
-INTERRUPTIONS = [
-    *((tiny_autoencoder, step, "constant") for step in (1, 3, 4, 5, 9)),  # three steps per epoch
-    (tiny_autoencoder, 5, "linear"),
-    (conv_autoencoder, 5, "constant"),
-]
-
-
-@pytest.mark.parametrize(("build", "step", "schedule"), INTERRUPTIONS)
-def test_an_interrupted_training_ends_like_one_that_was_not(build, step, schedule):
-    config = dataclasses.replace(CONFIG, schedule=schedule)
-    whole, interrupted = MemoryCheckpoint(), MemoryCheckpoint()
-    model, history = trained(config=config, model=build(0), checkpoint=whole)
-    with pytest.raises(KeyboardInterrupt):
-        trained(InterruptedLoss(NOISY, step, stop), config, model=build(0), checkpoint=interrupted)
-    assert interrupted.times == (step - 1) // 3
-    # Only what the checkpoint holds may count, so it goes on from another network (after a first epoch).
-    again, resumed = trained(config=config, model=build(0 if step <= 3 else 9), checkpoint=interrupted)
-    assert equal(weights(again), weights(model))
-    assert losses(resumed) == losses(history)
-    assert equal(interrupted.saved[0], whole.saved[0]), "Adam's moments differ"
-    assert any(name.endswith("exp_avg_sq") for name in whole.saved[0])
 
 
 def test_a_finished_training_is_not_repeated():

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from stored import EPOCHS, SETTINGS
-from tiny import equal, tiny_autoencoder, tiny_images, weights
+from tiny import equal, tiny_images, weights
 
 import magnet_helpers
 from magnet_helpers.data import ImageData
@@ -22,8 +22,6 @@ from magnet_helpers.files import StorageError
 from magnet_helpers.lab.budget import SMOKE
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.store import DamagedArtifactWarning, Store
-from magnet_helpers.losses import DenoisingLoss
-from magnet_helpers.training import TrainingConfig, fit
 
 TENSORS = {"model.weight": torch.arange(12.0).view(3, 4), "optimizer.0.step": torch.tensor(7.0)}
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend seconds on importing PyTorch
@@ -86,29 +84,6 @@ def test_a_damaged_checkpoint_is_noticed(store, damage):
     assert not checkpoint.path.exists()
     checkpoint.save(TENSORS, EPOCHS)
     assert checkpoint.load()[1] == EPOCHS
-
-
-def test_a_training_goes_on_from_the_file(store):
-    """The same weights, history and moments as without the interruption, through the disk."""
-    config = TrainingConfig(epochs=3, batch_size=8)
-    loss, train = DenoisingLoss(0.2), tiny_images(20)
-
-    def train_until(epoch, checkpoint, model):
-        def stopping(*arguments):
-            if checkpoint.path.exists() and len(checkpoint.load()[1]) == epoch:
-                raise KeyboardInterrupt
-            return loss(*arguments)
-
-        fit(model, stopping, train, train, config, device=torch.device("cpu"), checkpoint=checkpoint)
-        return model
-
-    whole = train_until(99, store.checkpoint({**SETTINGS, "seed": 1}), tiny_autoencoder())
-    with pytest.raises(KeyboardInterrupt):
-        train_until(2, store.checkpoint(SETTINGS), tiny_autoencoder())
-    resumed = train_until(99, store.checkpoint(SETTINGS), tiny_autoencoder(9))
-    assert equal(weights(resumed), weights(whole))
-    states = [store.checkpoint({**SETTINGS, "seed": seed}).load()[0] for seed in (0, 1)]
-    assert equal(*states)
 
 
 # ---- several processes
