@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import GradientAttack, Knowledge
-from magnet_helpers.contracts import check_classes, check_reformed, n_classes_of
+from magnet_helpers.contracts import check_classes, check_reformed
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import ReformedClassifier
-from magnet_helpers.inference import apply_model, is_constant, predict
+from magnet_helpers.inference import apply_model, is_constant, n_classes_of, predict
 from magnet_helpers.intervals import Accuracy
 
 MEASURED = (Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER)  # clean, grey box and white box

@@ -42,7 +42,7 @@ def check_tensor(images: object) -> None:
 
 
 @contextmanager
-def explained(model: nn.Module, images: Tensor) -> Iterator[None]:
+def _explained(model: nn.Module, images: Tensor) -> Iterator[None]:
     """Say what images a model was asked about, if PyTorch refuses them.
 
     Raises:
@@ -70,13 +70,13 @@ def explained(model: nn.Module, images: Tensor) -> Iterator[None]:
 def apply_model(model: nn.Module, images: Tensor) -> Tensor:
     """Return the model's outputs for images (N, …), computed in batches on the model's device, as a CPU tensor.
 
-    What is wrong with images that the model does not take is said in words: see `explained`.
+    What is wrong with images that the model does not take is said in words: see `_explained`.
 
     >>> apply_model(nn.Flatten(), torch.zeros(3, 1, 28, 28)).shape
     torch.Size([3, 784])
     """
     device = device_of(model)
-    with explained(model, images), frozen(model), sooner(model), torch.no_grad():
+    with _explained(model, images), frozen(model), sooner(model), torch.no_grad():
         return torch.cat([model(batch.to(device)).cpu() for batch in images.split(BATCH_SIZE)])
 
 
@@ -105,7 +105,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Return the predicted labels (N,) of images (N, 1, 28, 28), computed in float32 on every device.
 
     Raises:
-        TypeError, ValueError, RuntimeError: for images that the model does not take (see `explained`).
+        TypeError, ValueError, RuntimeError: for images that the model does not take (see `_explained`).
         ValueError: for NaN among its logits (see `classes_of`).
 
     >>> classifier = nn.Flatten()  # answers with the number of the brightest pixel
@@ -116,6 +116,51 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     """
     with full_precision():
         return classes_of(apply_model(model, images))
+
+
+def n_classes_of(model: nn.Module, images: Tensor) -> int:
+    """Return K, the number of classes that a classifier tells apart: it is asked about one image.
+
+    That leaves no trace: not in the model's mode, its parameters and buffers, in random numbers, or in what its forward
+    hooks count.
+
+    Args:
+        model: a classifier.
+        images: such as it was made for, shape (N, …), N at least 1.
+
+    Raises:
+        ValueError: if the model's answer is no tensor of logits (1, K) with K at least 2.
+        TypeError, ValueError, RuntimeError: for images that the model does not take, see `_explained`.
+    """
+    with _explained(model, images), torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
+        logits = model.forward(images[:1].to(device_of(model)))
+    if not isinstance(logits, Tensor):
+        raise ValueError(
+            f"a classifier must return logits, a tensor of shape (N, K), got a {type(logits).__name__}: wrap it in a "
+            "module that returns the logits alone"
+        )
+    if logits.ndim != 2 or len(logits) != 1 or logits.shape[1] < 2 or not logits.is_floating_point():
+        raise ValueError(
+            "a classifier must return floating-point logits of shape (N, K), K at least 2, got "
+            f"{tuple(logits.shape)} of {logits.dtype} for 1 image: one number for each class and image"
+        )
+    return logits.shape[1]
+
+
+@contextmanager
+def _same_random_numbers(model: nn.Module) -> Iterator[None]:
+    """Put back all random generators afterwards: PyTorch's own, and those that the model's parts hold."""
+    device = device_of(model)
+    generators = [
+        value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Generator)
+    ]
+    states = [generator.get_state() for generator in generators]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
 
 
 def is_constant(outputs: Tensor, images: Tensor) -> bool:

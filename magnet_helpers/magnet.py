@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.contracts import check_classes, check_reformed, n_classes_of
+from magnet_helpers.contracts import check_classes, check_reformed
 from magnet_helpers.defenses import Defense, ReformedClassifier
 from magnet_helpers.detectors import Detector, DetectorSpec, Threshold, choose_threshold
-from magnet_helpers.inference import apply_model, predict
+from magnet_helpers.inference import apply_model, n_classes_of, predict
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.seeds import new_generator
 

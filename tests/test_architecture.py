@@ -12,9 +12,9 @@ LONGEST_FILE, LONGEST_FACE, MOST_ENTRIES = 300, 80, 24
 
 # A room may use the rooms above it. The face and the command line may use all; nothing uses them.
 ORDER = """
-files workspace seeds device
+files workspace seeds device contracts
 intervals models fast jacobian
-data inference contracts losses training
+data inference losses training
 defenses detectors magnet attacks evaluation robustness
 lab study
 plotting panels checks

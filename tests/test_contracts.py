@@ -7,10 +7,11 @@ from torch import nn
 
 from magnet_helpers.attacks import FGSM, Knowledge
 from magnet_helpers.attacks.base import _counted
-from magnet_helpers.contracts import check_classes, check_reformed, n_classes_of
+from magnet_helpers.contracts import check_classes, check_reformed
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.detectors import DivergenceDetector, ReconstructionDetector
 from magnet_helpers.evaluation import evaluate_accuracy, evaluate_defense, suspicions
+from magnet_helpers.inference import n_classes_of
 from magnet_helpers.losses import ClassificationLoss
 from magnet_helpers.magnet import MagNet, RandomReformer
 from magnet_helpers.models import ConvClassifier

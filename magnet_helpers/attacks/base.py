@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers.contracts import check_classes, n_classes_of
+from magnet_helpers.contracts import check_classes
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import BATCH_SIZE, check_tensor, frozen, predict
+from magnet_helpers.inference import BATCH_SIZE, check_tensor, frozen, n_classes_of, predict
 
 NORMS = ("L0", "L1", "L2", "L∞")
 

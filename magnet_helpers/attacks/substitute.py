@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks.base import check_images
-from magnet_helpers.contracts import check_classes, n_classes_of
+from magnet_helpers.contracts import check_classes
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import BATCH_SIZE, frozen, predict
+from magnet_helpers.inference import BATCH_SIZE, frozen, n_classes_of, predict
 from magnet_helpers.losses import ClassificationLoss
 from magnet_helpers.models import ConvClassifier
 from magnet_helpers.seeds import derived_seed, initial_weights_from
