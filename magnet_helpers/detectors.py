@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from magnet_helpers.contracts import check_reformed
+from magnet_helpers.contracts import check_reformed, check_scores
 from magnet_helpers.defenses import Defense
 from magnet_helpers.intervals import Accuracy
 
@@ -151,12 +151,19 @@ class Threshold:
         wanted: the false-positive rate that was asked for.
         rejected: how many of the clean images that it was chosen on it rejects; never more than wanted.
         total: how many these images were.
+
+    Raises:
+        ValueError: if the value is NaN, above which nothing lies.
     """
 
     value: float
     wanted: float
     rejected: int
     total: int
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.value):
+            raise ValueError("a threshold must be a number, got nan: choose it from finite scores (choose_threshold)")
 
     @property
     def achieved(self) -> Accuracy:
@@ -176,6 +183,7 @@ def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Thresh
         false_positive_rate: in [0, 1]. 0 rejects none of these images, 1 all.
 
     Raises:
+        TypeError: if the scores are no tensor.
         ValueError: if the rate is outside [0, 1], or if there are no scores, or some that are no number.
 
     Warns:
@@ -187,7 +195,8 @@ def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Thresh
     """
     if not 0 <= false_positive_rate <= 1:
         raise ValueError(f"a false-positive rate lies in [0, 1], got {false_positive_rate}")
-    if clean_scores.ndim != 1 or not len(clean_scores) or not bool(clean_scores.isfinite().all()):
+    check_scores(clean_scores)
+    if not len(clean_scores) or not bool(clean_scores.isfinite().all()):
         raise ValueError(
             "a threshold is chosen from the finite scores of at least one clean image, shape (n,), got "
             f"{tuple(clean_scores.shape)}, {int((~clean_scores.isfinite()).sum())} of them not finite"
@@ -239,7 +248,8 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
         seed: of the bootstrap's draws.
 
     Raises:
-        ValueError: unless there are at least 2 finite scores of each kind.
+        TypeError: if scores are no tensor.
+        ValueError: unless there are at least 2 finite scores of each kind, (n,) and (m,).
 
     >>> roc(torch.tensor([0.1, 0.2, 0.4]), torch.tensor([0.3, 0.5, 0.6])).auc  # of 9 pairs 8 are in order
     0.888...
@@ -247,8 +257,8 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
     from scipy.stats import bootstrap  # takes seconds to import
     from sklearn.metrics import roc_auc_score, roc_curve
 
-    samples = clean_scores.double().numpy(), adversarial_scores.double().numpy()
-    if any(sample.ndim != 1 or len(sample) < 2 or not np.isfinite(sample).all() for sample in samples):
+    samples = [check_scores(scores).detach().double().cpu().numpy() for scores in (clean_scores, adversarial_scores)]
+    if any(len(sample) < 2 or not np.isfinite(sample).all() for sample in samples):
         raise ValueError(f"needs at least 2 finite scores of each kind, got {[sample.shape for sample in samples]}")
     kinds, scores = np.repeat([0, 1], [len(sample) for sample in samples]), np.concatenate(samples)
     false, true, _ = roc_curve(kinds, scores)

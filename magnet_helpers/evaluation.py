@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import GradientAttack, Knowledge
-from magnet_helpers.contracts import check_classes, check_reformed
+from magnet_helpers.contracts import check_alike, check_classes, check_images, check_reformed
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import ReformedClassifier
-from magnet_helpers.inference import apply_model, is_constant, n_classes_of, predict
+from magnet_helpers.device import full_precision
+from magnet_helpers.inference import apply_model, classes_of, is_constant, n_classes_of, outputs_of, predict
 from magnet_helpers.intervals import Accuracy
 
 MEASURED = (Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER)  # clean, grey box and white box
@@ -29,6 +30,9 @@ class DefenseReport:
         collapsed: whether the reformer's output is constant.
         has_reformer: False for the undefended classifier, whose grey box and white box are one and the same.
         attack: the attack's settings.
+
+    Raises:
+        ValueError: unless there are a label and an answer for each image.
     """
 
     labels: Tensor
@@ -37,6 +41,9 @@ class DefenseReport:
     collapsed: bool
     has_reformer: bool
     attack: str
+
+    def __post_init__(self) -> None:
+        check_alike(labels=self.labels, **{str(knows): answers for knows, answers in self.answers.items()})
 
     def right(self, knows: Knowledge) -> Tensor:
         """Return which answers are right, booleans (N,), when the attackers know this (nothing: nobody attacks)."""
@@ -102,13 +109,13 @@ def evaluate_defense(
         grey_box_images: `attack.perturb(classifier, …)` if it is there already: it is the same for every reformer.
 
     Raises:
-        ValueError: if `grey_box_images` has another shape than the test images, if the classifier returns no logits or
-            has fewer classes than the labels, or if the reformer returns another shape.
+        ValueError: if `grey_box_images` are no images or have another shape than the test images, if the classifier
+            returns no logits or has fewer classes than the labels, or if the reformer returns another shape.
     """
     check_classes(test.labels, n_classes_of(classifier, test.images))
     if grey_box_images is None:
         grey_box_images = attack.perturb(classifier, test.images, test.labels)
-    if grey_box_images.shape != test.images.shape:
+    if check_images(grey_box_images).shape != test.images.shape:
         raise ValueError(
             f"grey_box_images must have the shape of the test images, {tuple(test.images.shape)}, "
             f"got {tuple(grey_box_images.shape)}"
@@ -125,7 +132,8 @@ def evaluate_defense(
         )
     defended = ReformedClassifier(reformer, classifier)
     reformed = check_reformed(test.images, apply_model(reformer, test.images))
-    clean = predict(classifier, reformed)
+    with full_precision():
+        clean = classes_of(outputs_of(classifier, reformed))  # a reformer may leave [0, 1]
     white_box_images = attack.perturb(defended, test.images, test.labels, predicted=clean)
     attacked = [predict(defended, images) for images in (grey_box_images, white_box_images)]
     return DefenseReport(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from magnet_helpers.contracts import check_images, check_logits, check_reformed, check_rows, explained
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
 
@@ -32,67 +33,53 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             parameter.requires_grad_(want)
 
 
-def check_tensor(images: object) -> None:
-    """Raise a TypeError if images are no tensor."""
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            f"images must be a torch.Tensor, got a {type(images).__name__}: take torch.from_numpy(images) of an array, "
-            "and the .images of labelled ones"
-        )
-
-
-@contextmanager
-def _explained(model: nn.Module, images: Tensor) -> Iterator[None]:
-    """Say what images a model was asked about, if PyTorch refuses them.
+def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the model's outputs as `apply_model` does, of images that may be no pixels; outputs may be NaN.
 
     Raises:
-        TypeError: if they are no tensor.
-        ValueError: if PyTorch refuses them and their numbers are of another type than the model's.
-        RuntimeError: any other of PyTorch's errors, with a note on the images' shape.
+        ValueError: if the model returns no tensor with a row for each image.
     """
-    check_tensor(images)
-    try:
-        yield
-    except RuntimeError as error:
-        own = next((each.dtype for each in model.parameters() if each.is_floating_point()), images.dtype)
-        if own != images.dtype:
-            raise ValueError(
-                f"a {type(model).__name__} of {own} must be given images of {own}, got {images.dtype}: convert them, "
-                f"images.to({own}) (for bytes: and divide by 255)"
-            ) from error
-        error.add_note(
-            f"A {type(model).__name__} was asked about images of shape {tuple(images.shape)}: give it the channels and "
-            "the size that it was made for."
-        )
-        raise
+    device = device_of(model)
+    with explained(model, images), frozen(model), sooner(model), torch.no_grad():
+        batches = images.split(BATCH_SIZE)
+        return torch.cat([check_rows(model(batch.to(device)), len(batch)).cpu() for batch in batches])
 
 
 def apply_model(model: nn.Module, images: Tensor) -> Tensor:
     """Return the model's outputs for images (N, …), computed in batches on the model's device, as a CPU tensor.
 
-    What is wrong with images that the model does not take is said in words: see `_explained`.
+    Args:
+        model: any network with a row of outputs for each image.
+        images: such as it was made for, in [0, 1].
+
+    Raises:
+        TypeError: for images that are no tensor.
+        ValueError: for images that are none (`contracts.check_images`) or that the model does not take, and for
+            outputs that are NaN.
 
     >>> apply_model(nn.Flatten(), torch.zeros(3, 1, 28, 28)).shape
     torch.Size([3, 784])
     """
-    device = device_of(model)
-    with _explained(model, images), frozen(model), sooner(model), torch.no_grad():
-        return torch.cat([model(batch.to(device)).cpu() for batch in images.split(BATCH_SIZE)])
+    outputs = outputs_of(model, check_images(images))
+    if (missing := outputs.isnan()).any():
+        count = int(missing.reshape(len(outputs), -1).any(dim=1).sum())
+        raise ValueError(
+            f"expected numbers of a {type(model).__name__}, got NaN for {count} of {len(outputs)} images: look for NaN "
+            "in the network's weights (has its training diverged?)"
+        )
+    return outputs
 
 
 def classes_of(logits: Tensor) -> Tensor:
     """Return the class (N,) that logits (N, K) stand for: the number of the largest, of equal ones the first.
 
     Raises:
-        ValueError: if a logit is NaN, or if several are infinite so that none is the largest.
+        ValueError: if they are no logits, if one is NaN, or if several are infinite so that none is the largest.
 
     >>> classes_of(torch.tensor([[0.0, 2.0, 1.0], [1.0, -torch.inf, 1.0]]))
     tensor([1, 0])
     """
-    largest = logits.amax(dim=1, keepdim=True)  # NaN if one of them is
-    tied = (logits == largest).sum(dim=1, keepdim=True) > 1
-    unclear = largest.isnan() | (largest.isinf() & tied)
-    if unclear.any():
+    if (unclear := are_unclear(logits)).any():
         raise ValueError(
             f"expected logits of which one is the largest, got NaN, or several infinite ones, for {int(unclear.sum())} "
             f"of {len(logits)} images: look for NaN in the network's weights (has its training diverged?) and in the "
@@ -101,12 +88,20 @@ def classes_of(logits: Tensor) -> Tensor:
     return logits.argmax(dim=1)
 
 
+def are_unclear(logits: Tensor) -> Tensor:
+    """Return of which images the logits (N, K) say nothing: booleans (N,). See `classes_of`."""
+    largest = check_logits(logits, len(logits)).amax(dim=1, keepdim=True)  # NaN if one of them is
+    tied = (logits == largest).sum(dim=1, keepdim=True) > 1
+    return (largest.isnan() | (largest.isinf() & tied))[:, 0]
+
+
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Return the predicted labels (N,) of images (N, 1, 28, 28), computed in float32 on every device.
 
     Raises:
-        TypeError, ValueError, RuntimeError: for images that the model does not take (see `_explained`).
-        ValueError: for NaN among its logits (see `classes_of`).
+        TypeError: for images that are no tensor.
+        ValueError: for images that are none (`contracts.check_images`) or that the model does not take, for outputs
+            that are no logits, and for NaN among them.
 
     >>> classifier = nn.Flatten()  # answers with the number of the brightest pixel
     >>> images = torch.zeros(2, 1, 28, 28)
@@ -115,7 +110,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     tensor([3, 8])
     """
     with full_precision():
-        return classes_of(apply_model(model, images))
+        return classes_of(outputs_of(model, check_images(images)))
 
 
 def n_classes_of(model: nn.Module, images: Tensor) -> int:
@@ -129,22 +124,12 @@ def n_classes_of(model: nn.Module, images: Tensor) -> int:
         images: such as it was made for, shape (N, …), N at least 1.
 
     Raises:
-        ValueError: if the model's answer is no tensor of logits (1, K) with K at least 2.
-        TypeError, ValueError, RuntimeError: for images that the model does not take, see `_explained`.
+        ValueError: if the model's answer is no tensor of logits (1, K) with K at least 2, or if it does not take such
+            images.
     """
-    with _explained(model, images), torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
+    with explained(model, images), torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
         logits = model.forward(images[:1].to(device_of(model)))
-    if not isinstance(logits, Tensor):
-        raise ValueError(
-            f"a classifier must return logits, a tensor of shape (N, K), got a {type(logits).__name__}: wrap it in a "
-            "module that returns the logits alone"
-        )
-    if logits.ndim != 2 or len(logits) != 1 or logits.shape[1] < 2 or not logits.is_floating_point():
-        raise ValueError(
-            "a classifier must return floating-point logits of shape (N, K), K at least 2, got "
-            f"{tuple(logits.shape)} of {logits.dtype} for 1 image: one number for each class and image"
-        )
-    return logits.shape[1]
+    return check_logits(logits, 1).shape[1]
 
 
 @contextmanager
@@ -174,8 +159,14 @@ def is_constant(outputs: Tensor, images: Tensor) -> bool:
         outputs: shape (N, 1, 28, 28), N at least 2.
         images: the inputs that gave them, same shape.
 
+    Raises:
+        TypeError, ValueError: if one of them is no tensor of finite numbers, if the shapes differ, or if N is 1.
+
     >>> images = torch.rand(4, 1, 28, 28)
     >>> is_constant(torch.zeros(4, 1, 28, 28), images), is_constant(images, images)
     (True, False)
     """
+    check_reformed(check_images(images, bounded=False), check_images(outputs, bounded=False))
+    if len(images) < 2:
+        raise ValueError(f"whether outputs differ is seen of at least 2 images, got {len(images)}: give more")
     return bool(outputs.std(dim=0).mean() < 0.01 * images.std(dim=0).mean())

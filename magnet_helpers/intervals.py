@@ -91,7 +91,7 @@ def estimate(values: Tensor) -> Estimate:
     intervals then hold the truth), and other seeds *and* images cannot be less uncertain than other seeds.
 
     Raises:
-        ValueError: unless there are one seed and two images or more.
+        ValueError: unless there are one seed and two images or more, and all values are finite.
 
     >>> import torch
     >>> estimate(torch.tensor([[1, 1, 0, 1], [1, 0, 1, 1]])).value
@@ -101,6 +101,11 @@ def estimate(values: Tensor) -> Estimate:
 
     if values.ndim != 2 or len(values) < 1 or values.shape[1] < 2:
         raise ValueError(f"values must have shape (seeds, images) with at least 1 and 2, got {tuple(values.shape)}")
+    if not values.isfinite().all():
+        raise ValueError(
+            f"values must be finite numbers, got {int((~values.isfinite()).sum())} NaN or infinite ones of "
+            f"{values.numel()}: look for the run that they come from"
+        )
     values = values.double()
     seeds, images = values.shape
     mean = values.mean()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
+from magnet_helpers.contracts import check_images, check_pixels, explained
 from magnet_helpers.fast import contraction
 
 Encoder = Callable[[Tensor], Tensor]
@@ -39,13 +40,19 @@ def jacobian_frobenius_squared(
         chunk_size: unit vectors carried at once in the exact computation; memory grows with it.
 
     Raises:
-        ValueError: if `projections` is less than 1.
+        TypeError: if the images are no tensor.
+        ValueError: if they are no finite floating-point numbers, or if `projections` is less than 1.
 
     >>> jacobian_frobenius_squared(lambda images: 3 * images, torch.rand(2, 1, 2, 2))  # four times 3²
     tensor([36., 36.])
     """
+    check_images(images, bounded=False)
     if projections is None:
-        if (sooner := contraction.frobenius_squared(encode, images)) is not None:
+        if not len(images):
+            return images.new_zeros(0)
+        with explained(encode, images):
+            sooner = contraction.frobenius_squared(encode, images)
+        if sooner is not None:
             return sooner
         images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
         units = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
@@ -53,7 +60,8 @@ def jacobian_frobenius_squared(
         def of_unit(unit: Tensor) -> Tensor:
             return _squared_norms(jvp(encode, (images,), (unit.view_as(images[0]).expand_as(images),))[1])
 
-        norms: Tensor = vmap(of_unit, chunk_size=chunk_size)(units)
+        with explained(encode, images):
+            norms: Tensor = vmap(of_unit, chunk_size=chunk_size)(units)
         return norms.sum(dim=0)
     return codes_and_frobenius_squared(encode, images, projections=projections, generator=generator)[1]
 
@@ -76,13 +84,15 @@ def codes_and_frobenius_squared(
     """
     if projections < 1:
         raise ValueError(f"projections must be at least 1 (or None: exact), got {projections}")
+    check_pixels(images)
     images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
     total = torch.zeros(len(images), dtype=images.dtype, device=images.device)
     source = None if generator is None else generator.device
     for _ in range(projections):
         signs = torch.randint(0, 2, images.shape, generator=generator, device=source).mul_(2).sub_(1)
-        sooner = contraction.encode_along(encode, images, signs.to(images))
-        codes, products = sooner or jvp(encode, (images,), (signs.to(images),))[:2]
+        with explained(encode, images):
+            sooner = contraction.encode_along(encode, images, signs.to(images))
+            codes, products = sooner or jvp(encode, (images,), (signs.to(images),))[:2]
         total = total + _squared_norms(products)
     return codes, total / projections
 
@@ -97,7 +107,15 @@ def sigmoid_layer_frobenius_squared(codes: Tensor, weight: Tensor) -> Tensor:
         codes: h in (0, 1), shape (N, m).
         weight: W, shape (m, n).
 
+    Raises:
+        ValueError: if the shapes do not belong together.
+
     >>> sigmoid_layer_frobenius_squared(torch.tensor([[0.5, 1.0]]), torch.eye(2))  # (0.5 · 0.5)²; the other adds 0
     tensor([0.0625])
     """
+    if codes.ndim != 2 or weight.ndim != 2 or codes.shape[1] != len(weight):
+        raise ValueError(
+            f"codes must have shape (N, m) and the weight (m, n), got {tuple(codes.shape)} and {tuple(weight.shape)}: "
+            "give the codes an axis of images, codes[None]"
+        )
     return (codes * (1 - codes)).square() @ weight.square().sum(dim=1)

@@ -12,9 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magnet_helpers.contracts import check_classes
+from magnet_helpers.contracts import (
+    check_classes,
+    check_images,
+    check_labels,
+    check_logits,
+    check_pixels,
+    check_reformed,
+)
 from magnet_helpers.jacobian import codes_and_frobenius_squared, sigmoid_layer_frobenius_squared
 from magnet_helpers.models import ContractiveAutoencoder, PublishedContractiveAutoencoder
+
+_NO_LABEL = torch.iinfo(torch.int64).min  # else PyTorch leaves images of the label -100 out
 
 
 class Loss(Protocol):
@@ -33,11 +42,14 @@ def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
         reconstructions: same shape.
 
     Raises:
+        TypeError, ValueError: if one of them is no tensor of floating-point numbers.
         ValueError: if the shapes differ (nothing is broadcast).
 
     >>> squared_error(torch.zeros(2, 1, 28, 28), torch.full((2, 1, 28, 28), 0.5))  # 784 · 0.25
     tensor([196., 196.])
     """
+    check_pixels(images)
+    check_pixels(reconstructions)
     if images.shape != reconstructions.shape:
         raise ValueError(
             f"images and reconstructions must have the same shape, "
@@ -54,10 +66,15 @@ def add_noise(images: Tensor, noise_std: float, generator: torch.Generator) -> T
         noise_std: standard deviation of the noise, in pixel units (the level in the paper's tables).
         generator: generator of the noise, on the CPU or on the images' device.
 
+    Raises:
+        TypeError, ValueError: for what are no images (`contracts.check_images`; of a GPU's the pixels are not asked).
+
     >>> noisy = add_noise(torch.zeros(1, 1, 28, 28), 0.4, torch.Generator().manual_seed(0))
     >>> noisy.shape, bool((noisy == 0).float().mean() > 0.4)  # what falls below 0 is cut off
     (torch.Size([1, 1, 28, 28]), True)
     """
+    if check_pixels(images).is_cpu:  # a GPU would have to wait for the pixels
+        check_images(images)
     noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=generator.device)
     return noise.to(images.device).mul_(noise_std).add_(images).clamp_(0, 1)
 
@@ -78,10 +95,14 @@ class ClassificationLoss:
     """
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean cross entropy in nats; raise a ValueError for labels that the model has no output for."""
-        logits = model(images)
+        """Return the mean cross entropy in nats; raise a ValueError for labels that the model has no output for.
+
+        Labels that are no class numbers (N,), and outputs that are no logits (N, K), are refused as well.
+        """
+        logits = check_logits(model(images), len(images))
+        labels = check_labels(labels, len(images))
         try:
-            return F.cross_entropy(logits, labels)
+            return F.cross_entropy(logits, labels, ignore_index=_NO_LABEL)
         except IndexError:  # PyTorch's on a CPU, "Target 12 is out of bounds"; a GPU stops the program
             check_classes(labels, logits.shape[1])
             raise
@@ -151,6 +172,11 @@ class FixedNoiseLoss:
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return the mean squared error; `images` are `data.PairedImages` (N, 2, 28, 28), clean and noisy."""
+        if images.ndim != 4 or images.shape[1] != 2:
+            raise ValueError(
+                f"images must be pairs, shape (N, 2, 28, 28), got {tuple(images.shape)}: take data.PairedImages, or "
+                "DenoisingLoss for fresh noise"
+            )
         clean, noisy = images[:, :1], images[:, 1:]
         return squared_error(clean, model(noisy)).mean()
 
@@ -234,6 +260,6 @@ class PublishedContractiveLoss:
         """Return mean squared error plus penalty for a `PublishedContractiveAutoencoder`."""
         autoencoder = cast("PublishedContractiveAutoencoder", model)
         codes = autoencoder.encode(images)
-        error = F.mse_loss(autoencoder.decode(codes), images)
+        error = F.mse_loss(check_reformed(images, autoencoder.decode(codes)), images)
         penalty = sigmoid_layer_frobenius_squared(codes, autoencoder.initial_weight).mean()
         return error + self.penalty_weight * penalty

@@ -3,16 +3,26 @@
 Source: D. Meng and H. Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples" (2017).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.contracts import check_classes, check_reformed
+from magnet_helpers.contracts import (
+    are_finite,
+    check_alike,
+    check_images,
+    check_labels,
+    check_pixels,
+    check_reformed,
+    check_scores,
+)
 from magnet_helpers.defenses import Defense, ReformedClassifier
 from magnet_helpers.detectors import Detector, DetectorSpec, Threshold, choose_threshold
-from magnet_helpers.inference import apply_model, n_classes_of, predict
+from magnet_helpers.device import full_precision
+from magnet_helpers.inference import apply_model, are_unclear, n_classes_of, outputs_of
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.seeds import new_generator
 
@@ -34,19 +44,30 @@ class MagNetSpec:
     detectors: tuple[DetectorSpec, ...] = ()
 
 
+class UnjudgedWarning(UserWarning):
+    """A defence could not judge some images, and rejects them."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of N images, one by one.
 
     Attributes:
         labels: the right answers, shape (N,).
-        answers: the classifier's answers to the reformed images, also to those that are rejected, shape (N,).
-        rejected: whether a detector rejects the image, shape (N,).
+        answers: the classifier's answers to the reformed images, also to those that are rejected, shape (N,); −1 to
+            images that could not be judged.
+        rejected: whether a detector rejects the image, or it could not be judged, shape (N,).
+
+    Raises:
+        ValueError: unless all three have one value for each image.
     """
 
     labels: Tensor
     answers: Tensor
     rejected: Tensor
+
+    def __post_init__(self) -> None:
+        check_alike(labels=self.labels, answers=self.answers, rejected=self.rejected)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,7 +93,8 @@ class Outcome:
 class MagNet(nn.Module):
     """Detectors, reformer and classifier as one defence.
 
-    An image is rejected if any detector's score is above its threshold. The classifier answers to the reformed image.
+    An image is rejected if any detector's score is above its threshold, or if it cannot be judged: if the image itself,
+    a score or the classifier's logits are not finite where they must be. The classifier answers to the reformed image.
 
     Args:
         classifier: maps images (N, C, H, W) to logits (N, K).
@@ -111,16 +133,18 @@ class MagNet(nn.Module):
             false_positive_rate: of each detector by itself, in [0, 1] (see `choose_threshold`). MagNet takes 0.001.
 
         Raises:
-            ValueError: if two detectors have the same label, if the classifier or an autoencoder does not return what
-                it must, or as `choose_threshold` does.
+            TypeError: if the images are no tensor.
+            ValueError: if the images are none (`contracts.check_images`), if two detectors have the same label, if the
+                classifier or an autoencoder does not return what it must, or as `choose_threshold` does.
         """
         if len({detector.label for detector in detectors}) != len(detectors):
             raise ValueError(
                 f"each detector needs a label of its own, got {[detector.label for detector in detectors]}"
             )
-        if len(clean_images):
+        if len(check_images(clean_images)):
             n_classes_of(classifier, clean_images)
-        scores = {detector.label: (detector, apply_model(detector, clean_images)) for detector in detectors}
+        n = len(clean_images)
+        scores = {each.label: (each, check_scores(apply_model(each, clean_images), n)) for each in detectors}
         pairs = {
             name: (detector, choose_threshold(clean_scores, false_positive_rate))
             for name, (detector, clean_scores) in scores.items()
@@ -135,38 +159,88 @@ class MagNet(nn.Module):
     def excess(self, images: Tensor) -> Tensor:
         """Return by how much each detector's score is above its threshold, in thresholds, shape (N, D).
 
-        Above 0: rejected. Differentiable: an attacker who knows the detectors lowers it. A threshold that accepts or
-        rejects all gives its sign alone.
+        Above 0: rejected, as is a score of NaN, whose excess is infinite. Differentiable: an attacker who knows the
+        detectors lowers it. A threshold that accepts or rejects all gives its sign alone.
         """
         columns = []
         for detector, threshold in zip(self.detectors, self.thresholds, strict=True):
-            scores = detector(images)
+            scores = check_scores(detector(images), len(images))
             scale = abs(threshold.value) if 0 < abs(threshold.value) < float("inf") else 1.0
-            columns.append((scores - threshold.value) / scale)
+            excess = (scores - threshold.value) / scale
+            columns.append(torch.where(excess.isnan(), torch.inf, excess))
         return torch.stack(columns, dim=1) if columns else images.new_zeros(len(images), 0)
 
     def rejections(self, images: Tensor) -> Tensor:
-        """Return which detector rejects which image: booleans (N, D), on the CPU."""
-        if not self.names:
-            return torch.zeros(len(images), 0, dtype=torch.bool)
-        columns = [
-            apply_model(detector, images) > threshold.value
-            for detector, threshold in zip(self.detectors, self.thresholds, strict=True)
-        ]
-        return torch.stack(columns, dim=1)
+        """Return which detector rejects which image: booleans (N, D), on the CPU.
+
+        Every detector rejects an image that is not finite, and one whose score is not.
+
+        Raises:
+            TypeError, ValueError: as `judge`.
+        """
+        images, broken = _sound(images)
+        columns = [broken.new_zeros(len(images), 0)]
+        for detector, threshold in zip(self.detectors, self.thresholds, strict=True):
+            scores = check_scores(outputs_of(detector, images), len(images))
+            if (unclear := ~scores.isfinite()).any():
+                _check_weights(detector, unclear)
+            columns.append((broken | unclear | (scores > threshold.value))[:, None])
+        return torch.cat(columns, dim=1)
 
     def judge(self, images: Tensor, labels: Tensor) -> Outcome:
         """Return what becomes of images (N, C, H, W) whose right answers are `labels` (N,).
 
+        Images that cannot be judged are rejected, with −1 for an answer; the others get theirs.
+
         Raises:
-            ValueError: if there is not one label for each image, if the classifier does not have such a class, or if a
-                network does not return what it must.
+            TypeError: if images or labels are no tensors.
+            ValueError: if the finite ones are no images (`contracts.check_images`), if there is not one label for each
+                image, if the classifier does not have such a class, if a network does not return what it must, or if
+                its weights hold NaN.
+
+        Warns:
+            UnjudgedWarning: if there are images that could not be judged.
         """
-        if len(images) != len(labels):
-            raise ValueError(f"each image needs a label, got {len(images)} images and {len(labels)} labels")
-        if len(images):
-            check_classes(labels, n_classes_of(self.reformed, images))
-        return Outcome(labels, predict(self.reformed, images), self.rejections(images).any(dim=1))
+        whole, broken = _sound(images)
+        labels = check_labels(labels, len(whole), n_classes_of(self.reformed, whole) if len(whole) else None)
+        with full_precision():
+            logits = outputs_of(self.reformed, whole)
+        if (unclear := are_unclear(logits)).any():
+            _check_weights(self.reformed, unclear)
+        unclear = unclear | broken
+        answers = torch.where(unclear, -1, logits.argmax(dim=1)) if unclear.any() else logits.argmax(dim=1)
+        if unclear.any():
+            warnings.warn(
+                f"{int(unclear.sum())} of {len(whole)} images could not be judged and are rejected: look for NaN and "
+                "infinite numbers in them, and in what the reformer makes of them",
+                UnjudgedWarning,
+                stacklevel=2,
+            )
+        return Outcome(labels, answers, self.rejections(images).any(dim=1) | unclear)
+
+
+def _sound(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images with black ones in place of those that are not finite, and which these are, (N,).
+
+    Raises:
+        TypeError, ValueError: if the others are no images (`contracts.check_images`).
+    """
+    if check_pixels(images).ndim < 2 or (finite := are_finite(images)).all():
+        return check_images(images), torch.zeros(len(images), dtype=torch.bool)
+    check_images(images[finite])
+    sound = images.detach().clone()
+    sound[~finite] = 0
+    return sound, ~finite.cpu()
+
+
+def _check_weights(network: nn.Module, unclear: Tensor) -> None:
+    """Raise a ValueError if it is the network, and not the image, of which nothing comes but NaN."""
+    if any(bool(value.isnan().any()) for value in network.state_dict().values()):
+        raise ValueError(
+            f"expected numbers of a {type(network).__name__}, got NaN, or several infinite ones, for "
+            f"{int(unclear.sum())} of {len(unclear)} images: look for NaN in the network's weights, which hold some "
+            "(has its training diverged?)"
+        )
 
 
 class RandomReformer(nn.Module):

@@ -17,6 +17,8 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from magnet_helpers.contracts import check_shape
+
 IMAGE_SHAPE = (1, 28, 28)
 CODE_SHAPE = (32, 7, 7)
 CODE_SIZE = 32 * 7 * 7
@@ -34,15 +36,10 @@ def _starting_dark(last: LayerT) -> LayerT:
     return last
 
 
-def _one_channel(images: Tensor) -> Tensor:
+def _grey(images: Tensor) -> Tensor:
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return images  # to a trace the shape is one more input of the network
-    if images.shape[-3:-2] != (1,):
-        raise ValueError(
-            f"images must have one channel, shape (N, 1, 28, 28), got shape {tuple(images.shape)}: "
-            "turn coloured ones grey, for example by images.mean(dim=1, keepdim=True)"
-        )
-    return images
+    return check_shape(images, IMAGE_SHAPE)
 
 
 class ConvClassifier(nn.Module):
@@ -76,7 +73,7 @@ class ConvClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, 10) of images (N, 1, 28, 28)."""
-        logits: Tensor = self.head(self.features(_one_channel(images)))
+        logits: Tensor = self.head(self.features(_grey(images)))
         return logits
 
 
@@ -115,7 +112,7 @@ class ConvAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Return the codes (N, 1568) of images (N, 1, 28, 28)."""
-        code: Tensor = self.encoder(_one_channel(images))
+        code: Tensor = self.encoder(_grey(images))
         return code.flatten(start_dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -125,7 +122,7 @@ class ConvAutoencoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
-        code = self.encoder(_one_channel(images))
+        code = self.encoder(_grey(images))
         reconstructions: Tensor = self.decoder(code)  # a code that is not flattened need not be copied
         return reconstructions
 
@@ -199,7 +196,7 @@ class StackedAutoencoder(nn.Module):
 class _GreySequential(nn.Sequential):
     def forward(self, images: Tensor) -> Tensor:
         """Return the reconstructions (N, 1, 28, 28) of images (N, 1, 28, 28)."""
-        reconstructions: Tensor = super().forward(_one_channel(images))  # type: ignore[no-untyped-call]
+        reconstructions: Tensor = super().forward(_grey(images))  # type: ignore[no-untyped-call]
         return reconstructions
 
 

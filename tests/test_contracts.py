@@ -122,12 +122,11 @@ def test_an_answer_that_is_no_logits_is_refused_in_words(answer, place):
 
 def test_images_that_the_network_does_not_take_are_named():
     colours = TEST.images.repeat(1, 3, 1, 1)
-    with pytest.raises(RuntimeError, match="3 channels") as caught:
+    message = r"A Sequential was asked about images of shape \(30, 3, 28, 28\): these have three colours; .* 3 channels"
+    with pytest.raises(ValueError, match=message):
         FGSM(0.1).perturb(own_network(), colours)
-    assert caught.value.__notes__ == [
-        "A Sequential was asked about images of shape (30, 3, 28, 28): give it the channels and the size that it was "
-        "made for."
-    ]
+    with pytest.raises(ValueError, match=r"images.expand\(-1, 3, -1, -1\).* PyTorch says:"):
+        FGSM(0.1).perturb(nn.Sequential(nn.Conv2d(3, 4, 28), nn.Flatten()), TEST.images)
 
 
 # ---- classes

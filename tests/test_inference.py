@@ -49,7 +49,7 @@ def test_a_network_that_answers_no_number_is_refused_in_words(place):
         "perturb": lambda: JSMA().perturb(model, TEST.images, TEST.labels),
         "judge": lambda: MagNet(model, None, {}).judge(TEST.images, TEST.labels),
     }
-    with pytest.raises(ValueError, match=r"got NaN, or several infinite ones, for \d+ of 30 images: look for NaN"):
+    with pytest.raises(ValueError, match=r"got NaN.* for \d+ of 30 images: look for NaN"):
         calls[place]()
 
 
@@ -80,7 +80,13 @@ def test_no_images_have_no_classes():
 
 
 @pytest.mark.parametrize(
-    ("images", "got"), [(TEST.images.numpy(), "a ndarray"), (TEST, "a LabeledImages"), ([0.0], "a list")]
+    ("images", "got"),
+    [
+        (TEST.images.numpy(), "a ndarray of float32: take torch.from_numpy.images..float"),
+        ((255 * TEST.images).byte().numpy(), "a ndarray of uint8: take torch.from_numpy.images. / 255"),
+        (TEST, "a LabeledImages: take its .images"),
+        ([0.0], "a list: take torch.stack"),
+    ],
 )
 @pytest.mark.parametrize("place", ["apply", "predict", "run"])
 def test_images_that_are_no_tensor_are_refused_in_words(images, got, place):
@@ -90,7 +96,7 @@ def test_images_that_are_no_tensor_are_refused_in_words(images, got, place):
         "predict": lambda: predict(model, images),
         "run": lambda: FGSM(0.1).run(model, images, TEST.labels),
     }
-    with pytest.raises(TypeError, match=f"must be a torch.Tensor, got {got}: take torch.from_numpy"):
+    with pytest.raises(TypeError, match=f"must be a torch.Tensor, got {got}"):
         calls[place]()
 
 
@@ -115,9 +121,9 @@ def test_a_network_of_doubles_and_one_that_converts_are_as_good_as_any():
 
 
 def test_images_of_another_shape_are_named():
-    with pytest.raises(RuntimeError, match="cannot be multiplied") as caught:
+    message = r"images of shape \(30, 3, 28, 28\): these have three colours; .* PyTorch says: .* cannot be multiplied"
+    with pytest.raises(ValueError, match=message):
         predict(tiny_classifier(), TEST.images.repeat(1, 3, 1, 1))
-    assert "images of shape (30, 3, 28, 28): give it the channels" in caught.value.__notes__[0]
 
 
 def test_a_whole_dataset_is_not_taken_for_its_part():

@@ -119,7 +119,7 @@ def test_no_gradient_is_left_and_modes_come_back():
 
 
 def test_labels_and_images_must_be_as_many():
-    with pytest.raises(ValueError, match="5 images and 4 labels"):
+    with pytest.raises(ValueError, match="a label for each of the 5 images, got 4 labels"):
         MagNet(ByBrightness(), None, {}).judge(IMAGES, LABELS[:4])
 
 

@@ -101,7 +101,23 @@ def test_contractive_codes_are_sigmoids_of_a_dense_layer():
     assert codes.max() < 1
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 2, 28, 28), (2, 28, 28), (28, 28)])
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((2, 3, 28, 28), "these have three colours; make them grey, images.mean"),
+        ((2, 4, 28, 28), "these have three colours and transparency; if the drawing .* take images.:, 3:"),
+        ((2, 28, 28, 3), "these have three colours; .* the channels come last, images.permute"),
+        ((2, 28, 28, 1), "the channels come last, images.permute"),
+        ((2, 2, 28, 28), "give it the channels"),
+        ((2, 28, 28), "they need an axis of channels, images.:, None"),
+        ((28, 28, 2), "the images lie along the last axis"),
+        ((28, 28, 3), "a single image needs .* channels first"),
+        ((3, 28, 28), "grey images need an axis of channels"),
+        ((28, 28), "a single image needs an axis of images and one of channels"),
+        ((2, 784), r"reshape them, images.reshape\(-1, 1, 28, 28\)"),
+        ((2, 1, 30, 30), "resize or crop them to 28×28 pixels"),
+    ],
+)
 @pytest.mark.parametrize(
     "ask",
     [
@@ -110,9 +126,9 @@ def test_contractive_codes_are_sigmoids_of_a_dense_layer():
         *(MagNetAutoencoder1(), MagNetAutoencoder2()),
     ],
 )
-def test_images_with_another_number_of_channels_are_refused(ask, shape):
+def test_images_with_another_number_of_channels_are_refused(ask, shape, advice):
     with pytest.raises(
-        ValueError, match=rf"images must have one channel, .* got shape {re.escape(str(shape))}: .*grey"
+        ValueError, match=rf"images must have shape \(N, 1, 28, 28\), got {re.escape(str(shape))}: {advice}"
     ):
         ask(torch.rand(shape))
 

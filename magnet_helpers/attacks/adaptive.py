@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_inputs, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, check_settings, in_batches
 from magnet_helpers.attacks.gradient import PGD
 from magnet_helpers.attacks.minimal_norm import CarliniWagner
 from magnet_helpers.inference import apply_model, classes_of
@@ -159,7 +159,7 @@ class DetectorAwareCarliniWagner(CarliniWagner):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        n_classes = check_inputs(model, images, check_labels(images, labels))
+        labels, n_classes = check_inputs(model, images, labels)
         if not len(images):
             return images.clone()
         network = RejectedAsClass(_as_magnet(model), self.scale)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers.contracts import check_classes
+from magnet_helpers.contracts import check_alike, check_images, check_labels
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import BATCH_SIZE, check_tensor, frozen, n_classes_of, predict
+from magnet_helpers.inference import BATCH_SIZE, frozen, n_classes_of, predict
 
 NORMS = ("L0", "L1", "L2", "L∞")
 
@@ -32,6 +32,9 @@ class AttackResult:
         forward_passes: of one image through the model, on average over the images that were attacked.
         backward_passes: the same of gradients: 0 for an attack that only asks.
         seconds: that it took.
+
+    Raises:
+        ValueError: unless there are a label and a success for each image, and as many changed images of the same shape.
     """
 
     images: Tensor
@@ -41,6 +44,14 @@ class AttackResult:
     forward_passes: float
     backward_passes: float
     seconds: float
+
+    def __post_init__(self) -> None:
+        check_alike(labels=self.labels, success=self.success)
+        if not self.images.shape == self.adversarial.shape == (len(self.labels), *self.images.shape[1:]):
+            raise ValueError(
+                f"adversarial images must have the shape of the images, with {len(self.labels)} labels, got "
+                f"{tuple(self.adversarial.shape)} of {tuple(self.images.shape)}"
+            )
 
     @property
     def norms(self) -> dict[str, Tensor]:
@@ -60,7 +71,13 @@ class AttackResult:
         Args:
             norm: one of `NORMS`.
             largest: in pixel units (L0: pixels). A millionth more is let pass, for rounding.
+
+        Raises:
+            ValueError: if the norm is another, if `largest` is NaN, or if an image's change is.
         """
+        if norm not in NORMS or largest != largest:
+            raise ValueError(f"expected one of the norms {', '.join(NORMS)} and a number, got {norm!r} and {largest}")
+        check_images(self.adversarial, bounded=False)
         return self.success & (self.norms[norm] <= largest + 1e-6)
 
 
@@ -113,6 +130,7 @@ class Attack(ABC):
             labels: the right answers, shape (N,).
 
         Raises:
+            TypeError: if images or labels are no tensors.
             ValueError: if the images are outside [0, 1] or hold NaN, if labels are missing, too few, too many or no
                 classes of the model, or if the model returns no logits (N, K).
         """
@@ -124,7 +142,8 @@ class Attack(ABC):
 
         Args and errors as in `perturb`.
         """
-        check_inputs(model, images, labels)
+        labels, _ = check_inputs(model, images, labels)
+        images = images.detach()
         started = perf_counter()
         adversarial, success = images.clone(), torch.zeros(0, dtype=torch.bool)
         passes, count = Passes(), 1
@@ -185,49 +204,19 @@ def in_batches(
     return torch.cat(adversarial) if adversarial else images.clone()
 
 
-def check_inputs(model: nn.Module, images: Tensor, labels: Tensor | None) -> int:
-    """Return how many classes a model tells apart; raise a ValueError unless images, labels and model fit together.
+def check_inputs(model: nn.Module, images: Tensor, labels: Tensor | None, name: str = "labels") -> tuple[Tensor, int]:
+    """Return labels as int64 (N,), and how many classes the model tells apart; without images it is not asked: 0.
 
-    Without images the model is not asked: 0.
+    Raises:
+        TypeError, ValueError: unless images, labels (called by this name) and model fit together.
     """
-    check_images(images)
-    if labels is not None:
-        check_labels(images, labels)
-    if not len(images):
-        return 0
-    n_classes = n_classes_of(model, images)
-    if labels is not None:
-        check_classes(labels, n_classes)
-    return n_classes
+    n_classes = check_model(model, images)
+    return check_labels(labels, len(images), n_classes or None, name=name), n_classes
 
 
-def check_images(images: Tensor) -> None:
-    """Raise a TypeError if images are no tensor, a ValueError if no floating-point numbers in [0, 1], or if NaN."""
-    check_tensor(images)
-    if not images.is_floating_point():
-        raise ValueError(
-            f"images must be floating-point numbers in [0, 1], got {images.dtype}: for bytes, divide by 255"
-        )
-    if not len(images):
-        return
-    lowest, highest = images.min().item(), images.max().item()
-    if not (lowest >= 0 and highest <= 1):
-        raise ValueError(
-            f"images must lie in [0, 1], got values from {lowest} to {highest}: scale them (for bytes: divide by 255)"
-        )
-
-
-def check_labels(images: Tensor, labels: Tensor | None) -> Tensor:
-    """Return the labels; raise a ValueError if there is not one whole number for each image."""
-    if labels is None or len(labels) != len(images):
-        got = "none" if labels is None else str(len(labels))
-        raise ValueError(f"this attack needs a label for each of the {len(images)} images, got {got}")
-    if labels.ndim != 1 or labels.is_floating_point():
-        raise ValueError(
-            f"labels must be class numbers of shape (N,), got {labels.dtype} of shape {tuple(labels.shape)}: "
-            "if they are one-hot, take labels.argmax(dim=1)"
-        )
-    return labels
+def check_model(model: nn.Module, images: Tensor) -> int:
+    """Return how many classes the model tells apart, 0 without images; raise as `check_inputs` does."""
+    return n_classes_of(model, images) if len(check_images(images)) else 0
 
 
 def check_settings(attack: Attack, *positive: str, **at_least: float) -> None:

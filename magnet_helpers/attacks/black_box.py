@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_settings, in_batches
 from magnet_helpers.device import device_of
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed, new_generator
@@ -40,10 +40,10 @@ class RandomNoise(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
-        check_inputs(model, images, check_labels(images, labels))
+        labels, _ = check_inputs(model, images, labels)
         generator = new_generator(self.seed, "random noise")
         signs = torch.randint(0, 2, images.shape, generator=generator).mul(2).sub(1)
-        return (images + self.epsilon * signs).clamp(0, 1)
+        return (images.detach() + self.epsilon * signs).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class SPSA(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_inputs(model, images, check_labels(images, labels))
+        labels, _ = check_inputs(model, images, labels)
         attack = advertorch.LinfSPSAAttack(
             model,
             self.epsilon,
@@ -114,7 +114,7 @@ class _OfART(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        n_classes = check_inputs(model, images, check_labels(images, labels))
+        labels, n_classes = check_inputs(model, images, labels)
         if not len(images):
             return images.clone()
         attack = self.on(_in_arts_eyes(model, images, n_classes))

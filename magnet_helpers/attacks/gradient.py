@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_model, check_settings, in_batches
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed
 
@@ -58,17 +58,19 @@ class GradientAttack(Attack):
         Raises:
             ValueError: if the images are outside [0, 1] or hold NaN, or if labels are missing, too few or too many.
         """
-        check_inputs(model, images, labels if self.needs_labels else None)
-        labels = self._labels(images, labels, predicted)
+        labels = self._labels(model, images, labels, predicted)
         return in_batches(self.on(model).perturb, model, images, labels, label=repr(self))
 
-    def _labels(self, images: Tensor, labels: Tensor | None, predicted: Tensor | None) -> Tensor | None:
-        """Return y for each image; None if the model is still to be asked."""
-        if self.labels == "given":
-            return check_labels(images, labels)
-        if predicted is not None and len(predicted) != len(images):
-            raise ValueError(f"predicted must have an answer for each of {len(images)} images, got {len(predicted)}")
-        return predicted
+    def _labels(
+        self, model: nn.Module, images: Tensor, labels: Tensor | None, predicted: Tensor | None
+    ) -> Tensor | None:
+        """Return y for each image; None if the model is still to be asked. Raises as `perturb` does."""
+        if self.needs_labels:
+            return check_inputs(model, images, labels)[0]
+        if predicted is not None:
+            return check_inputs(model, images, predicted, "predicted")[0]
+        check_model(model, images)
+        return None
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,7 @@ class PGD(IFGSM):
         """Return the adversarial images, as `GradientAttack.perturb` does."""
         if not self.restarts or not len(images):
             return super().perturb(model, images, labels, predicted=predicted)
-        check_inputs(model, images, labels if self.needs_labels else None)
-        labels = self._labels(images, labels, predicted)
+        labels = self._labels(model, images, labels, predicted)
         if labels is None:
             labels = predict(model, images)
         adversarial = images.clone()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_inputs, check_labels, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, check_settings, in_batches
 from magnet_helpers.inference import apply_model, classes_of
 
 
@@ -25,7 +25,7 @@ class MinimalNormAttack(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        n_classes = check_inputs(model, images, check_labels(images, labels))
+        labels, n_classes = check_inputs(model, images, labels)
         return in_batches(self.on(model, n_classes).perturb, model, images, labels, label=repr(self))
 
 
@@ -153,7 +153,7 @@ class JSMA(MinimalNormAttack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        check_inputs(model, images, check_labels(images, labels))
+        labels, _ = check_inputs(model, images, labels)
         if not len(images):
             return images.clone()
         logits = apply_model(model, images).scatter(1, labels[:, None], -torch.inf)

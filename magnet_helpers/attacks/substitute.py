@@ -8,8 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.attacks.base import check_images
-from magnet_helpers.contracts import check_classes
+from magnet_helpers.contracts import check_classes, check_images
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner

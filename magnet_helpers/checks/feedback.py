@@ -63,7 +63,10 @@ def _as_numbers(answer: object) -> Numbers:
             raise CannotReadError(f"expected parts of one shape, got {[part.shape for part in parts]}")
         return np.stack(parts) if parts else np.zeros(0)
     try:
-        return np.asarray(answer, dtype=np.float64)
+        array = np.asarray(answer)
+        if np.iscomplexobj(array):
+            raise TypeError("complex numbers")
+        return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise CannotReadError(f"expected numbers, got a {type(answer).__name__}") from error
 

@@ -2,9 +2,28 @@
 
 So a network of one's own goes through defences, attacks and evaluation, and a wrong number does not.
 
-- `networks`: what networks return
+- `images`: pixels in [0, 1]
+- `labels`: class numbers
+- `networks`: logits, reconstructions and scores
 """
 
-from magnet_helpers.contracts.networks import check_classes, check_reformed
+from magnet_helpers.contracts.images import TooDarkWarning, are_finite, check_images, check_pixels, check_shape
+from magnet_helpers.contracts.labels import check_alike, check_classes, check_from_zero, check_labels
+from magnet_helpers.contracts.networks import check_logits, check_reformed, check_rows, check_scores, explained
 
-__all__ = ["check_classes", "check_reformed"]
+__all__ = [
+    "TooDarkWarning",
+    "are_finite",
+    "check_alike",
+    "check_classes",
+    "check_from_zero",
+    "check_images",
+    "check_labels",
+    "check_logits",
+    "check_pixels",
+    "check_reformed",
+    "check_rows",
+    "check_scores",
+    "check_shape",
+    "explained",
+]

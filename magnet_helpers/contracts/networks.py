@@ -1,16 +1,74 @@
 """What networks from anywhere return: a classifier logits (N, K), a reformer images of the shape it was given."""
 
-from torch import Tensor
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from magnet_helpers.contracts.images import shape_advice
+
+# What PyTorch's layers say of images of a shape that they do not take.
+_OF_SHAPES = re.compile(r"\b(shapes?|sizes?|channels?|dim(ension)?s?)\b|Expected [34]D", re.IGNORECASE)
 
 
-def check_classes(labels: Tensor, n_classes: int) -> None:
-    """Raise a ValueError if labels (N,) name classes that a classifier with so many outputs does not have."""
-    lowest, highest = (int(end) for end in labels.aminmax()) if len(labels) else (0, 0)
-    if lowest < 0 or highest >= n_classes:
+@contextmanager
+def explained(network: object, images: Tensor) -> Iterator[None]:
+    """Say what images a network was asked about, if PyTorch refuses them.
+
+    Args:
+        network: a module, or a method of one.
+        images: shape (N, …).
+
+    Raises:
+        ValueError: if their numbers are of another type than the network's, or if their shape is what PyTorch refuses.
+        RuntimeError: any other of PyTorch's errors, with a note on the images' shape.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        model = getattr(network, "__self__", network)
+        name, shape = type(model).__name__, tuple(images.shape)
+        layers = list(model.modules()) if isinstance(model, nn.Module) else []
+        weights = [each for layer in layers for each in layer.parameters(recurse=False) if each.is_floating_point()]
+        if weights and (own := weights[0].dtype) != images.dtype:
+            raise ValueError(
+                f"a {name} of {own} must be given images of {own}, got {images.dtype}: convert them, images.to({own})"
+            ) from error
+        first = next((layer for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)), None)
+        channels = first.in_channels if isinstance(first, nn.Conv2d) else None
+        note = f"A {name} was asked about images of shape {shape}: {shape_advice(shape, channels)}."
+        if _OF_SHAPES.search(str(error)):
+            raise ValueError(f"{note} PyTorch says: {error}") from error
+        error.add_note(note)
+        raise
+
+
+def check_logits(logits: object, count: int) -> Tensor:
+    """Return a classifier's logits; raise a ValueError unless they are floating-point numbers (N, K), K at least 2."""
+    if not isinstance(logits, Tensor):
         raise ValueError(
-            f"a classifier of {n_classes} classes can be right about the labels 0 to {n_classes - 1}, got "
-            f"{lowest if lowest < 0 else highest}: give it an output for every class, and number the classes from 0"
+            f"a classifier must return logits, a tensor of shape (N, K), got a {type(logits).__name__}: wrap it in a "
+            "module that returns the logits alone"
         )
+    if logits.ndim != 2 or len(logits) != count or logits.shape[1] < 2 or not logits.is_floating_point():
+        raise ValueError(
+            "a classifier must return floating-point logits of shape (N, K), K at least 2, got "
+            f"{tuple(logits.shape)} of {logits.dtype} for {count} image{'' if count == 1 else 's'}: one number for "
+            "each class and image"
+        )
+    return logits
+
+
+def check_rows(outputs: object, count: int) -> Tensor:
+    """Return a network's outputs; raise a ValueError unless they are a tensor with a row for each image."""
+    if not isinstance(outputs, Tensor) or outputs.ndim < 1 or len(outputs) != count:
+        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+        raise ValueError(
+            f"a network must return a tensor with a row for each image, got {got} for {count} "
+            f"image{'' if count == 1 else 's'}: keep the first axis, as in flatten(start_dim=1) or squeeze(dim=1)"
+        )
+    return outputs
 
 
 def check_reformed(images: Tensor, reformed: Tensor) -> Tensor:
@@ -21,3 +79,23 @@ def check_reformed(images: Tensor, reformed: Tensor) -> Tensor:
             f"{tuple(reformed.shape)}: reshape or resize them in the reformer"
         )
     return reformed
+
+
+def check_scores(scores: object, count: int | None = None) -> Tensor:
+    """Return scores; raise a TypeError if they are no tensor, a ValueError if not one real number for each image.
+
+    Args:
+        scores: shape (N,); NaN and infinite ones are let pass, for whoever rejects such images.
+        count: N, if it is known.
+    """
+    if not isinstance(scores, Tensor):
+        raise TypeError(
+            f"scores must be a torch.Tensor of shape (N,), got a {type(scores).__name__}: take torch.as_tensor(scores)"
+        )
+    if scores.ndim != 1 or scores.is_complex() or count not in (None, len(scores)):
+        wanted = "(N,)" if count is None else f"({count},)"
+        raise ValueError(
+            f"scores must be one number for each image, shape {wanted}, got {scores.dtype} of shape "
+            f"{tuple(scores.shape)}: flatten the image's axes alone, as in flatten(start_dim=1).mean(dim=1)"
+        )
+    return scores

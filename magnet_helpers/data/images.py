@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from magnet_helpers.contracts import check_from_zero, check_images, check_labels, check_shape
 from magnet_helpers.data.errors import DataError
 
 Array = Tensor | NDArray[np.generic]
@@ -29,41 +30,19 @@ class LabeledImages:
     CHANNELS: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        shape = tuple(self.images.shape)
-        if self.images.dtype != torch.float32:
-            raise DataError(
-                f"images must be torch.float32, got {self.images.dtype}: use images.float(), "
-                "and divide by 255 if they hold 0-255."
-            )
-        if len(shape) != 4 or shape[1:] != (self.CHANNELS, 28, 28) or shape[0] == 0:
-            advice = f"reshape them, with {self.CHANNELS} channel(s) after the number of images"
-            if len(shape) == 4 and 3 in (shape[1], shape[3]):
-                advice = "these have three colours; make them grey, for example by the mean over the colours"
-            elif len(shape) == 4 and shape[1] == self.CHANNELS and shape[2:] != (28, 28):
-                advice = "resize or crop them to 28×28 pixels"
-            raise DataError(
-                f"images must have shape (N, {self.CHANNELS}, 28, 28) with N at least 1, got {shape}: {advice}."
-            )
-        if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
-            raise DataError(
-                f"labels must be torch.int64 of shape (N,), got {self.labels.dtype} of shape "
-                f"{tuple(self.labels.shape)}: use class numbers from 0 on, and labels.long()."
-            )
-        if len(self.labels) != shape[0]:
-            raise DataError(
-                f"there must be one label per image, got {shape[0]} images and "
-                f"{len(self.labels)} labels: take both from the same set, in the same order."
-            )
-        low, high = (value.item() for value in torch.aminmax(self.images))
-        if not (low >= 0.0 and high <= 1.0):  # also refuses NaN
-            end, value = ("maximum", high) if high > 1.0 else ("minimum", low)
-            advice = "divide by 255" if high > 2.0 else "clamp or rescale them, and look for NaN"
-            raise DataError(f"images must lie in [0, 1], got {end} {value}: {advice}.")
-        lowest = int(self.labels.min())
-        if lowest < 0:
-            raise DataError(
-                f"labels must be 0 or more, got {lowest}: number the classes from 0 on, or leave such images out."
-            )
+        try:
+            pixels = check_images(self.images)
+            check_shape(pixels, (self.CHANNELS, 28, 28))
+            if pixels.ndim != 4 or not len(pixels):
+                wanted, advice = f"(N, {self.CHANNELS}, 28, 28) with N at least 1", "give them an axis of images"
+                raise ValueError(f"images must have shape {wanted}, got {tuple(pixels.shape)}: {advice}")
+            if pixels.dtype != torch.float32:
+                raise ValueError(f"images must be torch.float32, got {pixels.dtype}: take images.float()")
+            check_from_zero(check_labels(self.labels, len(pixels)))
+            if self.labels.dtype != torch.int64:
+                raise ValueError(f"labels must be torch.int64, got {self.labels.dtype}: take labels.long()")
+        except ValueError as error:
+            raise DataError(f"{error}.") from None
 
     @classmethod
     def from_arrays(cls, images: Array, labels: Array) -> "LabeledImages":
@@ -80,20 +59,14 @@ class LabeledImages:
         pixels, classes = _as_tensor(images, "images"), _as_tensor(labels, "labels")
         if pixels.dtype == torch.uint8:
             pixels = pixels.float().div_(255.0)
-        elif not pixels.is_floating_point():
-            raise DataError(
-                f"images must be uint8 (0-255) or floating point (0-1), got {pixels.dtype}: convert them to the one "
-                "that they are."
-            )
+        try:
+            check_images(pixels)
+            classes = check_labels(classes, len(pixels))
+        except ValueError as error:
+            raise DataError(f"{error}.") from None
         if pixels.ndim == 3:
             pixels = pixels.unsqueeze(1)
-        if classes.ndim == 2 and classes.shape[1] > 1:
-            raise DataError(
-                f"labels must have shape (N,), got {tuple(classes.shape)}: if they are one-hot, take labels.argmax(1)."
-            )
-        if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
-            raise DataError(f"labels must be whole numbers, one for each class, got {classes.dtype}: convert them.")
-        return cls(pixels.float(), classes.long())
+        return cls(pixels.float(), classes)
 
     @property
     def n_classes(self) -> int:
@@ -144,9 +117,9 @@ def chosen(source: LabeledImages, indices: Tensor) -> LabeledImages:
 
 def _as_tensor(array: Array, kind: str) -> Tensor:
     """Return a tensor on the CPU that nothing outside changes; a `DataError` if this is no array of numbers."""
-    if isinstance(array, Tensor):
-        return array.detach().cpu().clone()
     try:
+        if isinstance(array, Tensor):
+            return array.detach().cpu().clone()
         return torch.from_numpy(np.array(array))  # its own copy, also of a read-only or flipped one
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:
         raise DataError(f"{kind} must be a tensor or a NumPy array of numbers: {error}") from error

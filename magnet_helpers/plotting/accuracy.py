@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from magnet_helpers.contracts import check_from_zero, check_labels
 from magnet_helpers.plotting.style import COLORS, LINES, MARKERS, new_figure
 
 PAPER = "paper (MNIST)"  # how a legend calls the paper's own numbers
@@ -29,12 +30,19 @@ class Measured(Protocol):
 
 
 def plot_confusion(predictions: Mapping[str, Tensor], labels: Tensor, note: str) -> Figure:
-    """Draw a confusion matrix per name: rows are true digits, columns answers, each row in percent of its digit."""
+    """Draw a confusion matrix per name: rows are true digits, columns answers, each row in percent of its digit.
+
+    Raises:
+        TypeError, ValueError: if labels or answers are not class numbers from 0 on, one for each image.
+    """
+    n = len(labels)
+    labels = check_from_zero(check_labels(labels, n)).cpu()
+    predictions = {name: check_from_zero(check_labels(each, n, name=name), name) for name, each in predictions.items()}
     figure, grid = new_figure(1, len(predictions), (4.1 * len(predictions), 4.0), note, squeeze=False)
     for axes, (name, answers) in zip(grid[0], predictions.items(), strict=True):
         size = max(10, 1 + int(labels.max()), 1 + int(answers.max()))
         counts = np.zeros((size, size))
-        np.add.at(counts, (labels.numpy(), answers.numpy()), 1)
+        np.add.at(counts, (labels.numpy(), answers.cpu().numpy()), 1)
         percent = 100 * counts / counts.sum(axis=1, keepdims=True).clip(min=1)
         sns.heatmap(
             percent, ax=axes, cmap="cividis", vmin=0, vmax=100, cbar=False, annot=True, fmt=".0f", annot_kws={"size": 7}

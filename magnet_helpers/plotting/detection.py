@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+from numpy.typing import NDArray
 from torch import Tensor
 
+from magnet_helpers.contracts import check_scores
 from magnet_helpers.detectors import ROC
 from magnet_helpers.plotting.style import COLORS, LINES, new_figure
 
@@ -17,13 +19,16 @@ def plot_scores(scores: Mapping[str, Mapping[str, Tensor]], note: str) -> Figure
     Args:
         scores: kind of image to detector to scores (N,), at least 0; drawn on a logarithmic axis.
         note: what the numbers were made with.
+
+    Raises:
+        TypeError, ValueError: if scores are not one finite number for each image, shape (N,).
     """
     names = list(next(iter(scores.values())))
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
     figure, grid = new_figure(rows, columns, (5.2 * columns, 2.7 * rows + 0.4), note, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
-        values = {kind: of_kind[name].double().numpy() for kind, of_kind in scores.items()}
+        values = {kind: _finite(of_kind[name], kind, name) for kind, of_kind in scores.items()}
         positive = np.concatenate([of_kind[of_kind > 0] for of_kind in values.values()])
         low, high = np.quantile(positive, [0.001, 1.0]).tolist() if len(positive) else (0.1, 1.0)
         edges = np.geomspace(low, max(high, 1.01 * low), 50)
@@ -36,6 +41,16 @@ def plot_scores(scores: Mapping[str, Mapping[str, Tensor]], note: str) -> Figure
         axes.xaxis.set_minor_formatter(NullFormatter())  # else numbers overlap where the scores span little
     grid[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
+
+
+def _finite(scores: Tensor, kind: str, name: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = check_scores(scores).detach().double().cpu().numpy()
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"scores must be finite, got {int((~np.isfinite(values)).sum())} NaN or infinite ones of {len(values)} "
+            f"({kind}, {name}): look for NaN in the images and in the detector's weights"
+        )
+    return values
 
 
 def plot_rocs(curves: Mapping[str, ROC], note: str) -> Figure:

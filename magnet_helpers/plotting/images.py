@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from magnet_helpers.contracts import check_images, check_shape
 from magnet_helpers.plotting.style import new_figure
 
 
@@ -19,11 +20,17 @@ def plot_image_grid(
         note: what the numbers were made with.
         captions: for some rows, a short text under each image.
 
+    Raises:
+        TypeError, ValueError: if a row holds no grey images of finite numbers, or pixels brighter than 1 and none below
+            0: they would be drawn as white.
+
     >>> import torch
     >>> figure = plot_image_grid({"clean": torch.zeros(3, 1, 28, 28), "noise": torch.rand(3, 1, 28, 28)})
     >>> len(figure.axes)
     6
     """
+    for name, images in rows.items():
+        _check_row(name, images)
     count = max(len(images) for images in rows.values())
     height = 1.05 * len(rows) + 0.25 * len(captions or {}) + 0.3
     figure, grid = new_figure(len(rows), count, (1.6 + 0.95 * count, height), note, squeeze=False)
@@ -43,8 +50,20 @@ def plot_image_grid(
     return figure
 
 
+def _check_row(name: str, images: Tensor) -> None:
+    try:
+        pixels = check_images(images, bounded=False)
+        check_shape(pixels, (1, *pixels.shape[-2:]))
+        if pixels.numel() and pixels.min() >= 0:
+            check_images(images)
+    except (TypeError, ValueError) as error:
+        error.add_note(f"In the row {name!r}.")
+        raise
+
+
 def plot_tiles(images: Tensor, title: str, note: str = "", *, columns: int = 8) -> Figure:
     """Draw images (N, 1, H, W) as numbered tiles, each scaled to its own range, for example the maps of a code."""
+    check_shape(check_images(images, bounded=False), (1, *images.shape[-2:]))
     rows = -(-len(images) // columns)
     figure, grid = new_figure(rows, columns, (0.85 * columns, 0.95 * rows + 0.7), note, squeeze=False)
     for index, axes in enumerate(grid.flat):
