@@ -1,11 +1,11 @@
 """MagNet's reformer in front of a classifier, and the names of the defences that the course compares."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from torch import Tensor, nn
 
-from magnet_helpers.contracts import check_reformed
+from magnet_helpers.contracts import as_count, check_choice, check_reformed, set_counts, set_numbers
 from magnet_helpers.losses import (
     ContractiveLoss,
     DenoisingLoss,
@@ -75,6 +75,12 @@ class Variant:
     penalty: Literal["jacobian", "dense layer", "published"] = "jacobian"
     start: Literal["ours", "keras"] = "ours"
 
+    def __post_init__(self) -> None:
+        set_counts(self, decoder_width=1)
+        for name, kind in get_type_hints(Variant).items():
+            if kind is not int:
+                check_choice(name, getattr(self, name), get_args(kind))
+
     @property
     def label(self) -> str:
         """What departs, in words, each with a comma before it; empty if nothing does."""
@@ -91,6 +97,17 @@ class Variant:
 
 
 PAPERS_TEXT = Variant()
+_BUILT = ("decoder_width", "start")
+# Of each family: the settings that it needs, all that it may have, and where it may depart from the text.
+_SETTINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "none": ((), (), ()),
+    "vanilla": ((), (), _BUILT),
+    "denoising": (("noise_std",), ("noise_std",), ("noise", *_BUILT)),
+    "stacked_denoising": (("noise_std",), ("noise_std",), ("noise", "stage_inputs", *_BUILT)),
+    "contractive": (("penalty_weight",), ("penalty_weight",), ("penalty", *_BUILT)),
+    "magnet_1": ((), ("noise_std",), ("noise",)),
+    "magnet_2": ((), ("noise_std",), ("noise",)),
+}
 
 
 @dataclass(frozen=True)
@@ -103,6 +120,9 @@ class Defense:
         n_stacks: autoencoders in a row (0 without a reformer).
         penalty_weight: λ of a contractive autoencoder; else None.
         variant: where it departs from the paper's text.
+
+    Raises:
+        ValueError: for an unknown family, and for settings that its family does not have or cannot do without.
     """
 
     family: Family
@@ -110,6 +130,31 @@ class Defense:
     n_stacks: int = 1
     penalty_weight: float | None = None
     variant: Variant = PAPERS_TEXT
+
+    def __post_init__(self) -> None:
+        check_choice("family", self.family, get_args(Family))
+        needed, possible, departures = _SETTINGS[self.family]
+        for name in ("noise_std", "penalty_weight"):
+            if getattr(self, name) is not None:
+                if name not in possible:
+                    raise ValueError(f"a defence of the family {self.family!r} takes no {name}: leave it out")
+                set_numbers(self, name, least=0)
+            elif name in needed:
+                raise ValueError(f"a defence of the family {self.family!r} needs its {name}, a number, at least 0")
+        set_counts(self, n_stacks=0)
+        least, most = {"none": (0, 0), "stacked_denoising": (2, None)}.get(self.family, (1, 1))
+        if self.n_stacks < least or (most is not None and self.n_stacks > most):
+            raise ValueError(
+                f"n_stacks of the family {self.family!r} must be {least}{' or more' if most is None else ''}, got "
+                f"{self.n_stacks}: NO_REFORMER is the defence without one, `stacked` makes a stack of any size"
+            )
+        for setting in fields(self.variant):
+            value = getattr(self.variant, setting.name)
+            if value != setting.default and setting.name not in departures:
+                raise ValueError(
+                    f"{setting.name}={value!r} changes nothing of the family {self.family!r}, only of "
+                    + ", ".join(family for family, (_, _, names) in _SETTINGS.items() if setting.name in names)
+                )
 
     @property
     def label(self) -> str:
@@ -188,7 +233,7 @@ def denoising(noise_std: float) -> Defense:
     >>> denoising(0.4).label, denoising(0.4).loss()
     ('DAE, noise 0.4', DenoisingLoss(noise_std=0.4))
     """
-    return Defense("denoising", noise_std=float(noise_std))
+    return Defense("denoising", noise_std=noise_std)
 
 
 def stacked(n_stacks: int, noise_std: float) -> Defense:
@@ -204,11 +249,12 @@ def stacked(n_stacks: int, noise_std: float) -> Defense:
     >>> stacked(3, 0.4).label, stacked(1, 0.4) == denoising(0.4)
     ('SDAE(3), noise 0.4', True)
     """
+    n_stacks = as_count("n_stacks", n_stacks)
     if n_stacks < 1:
         raise ValueError(f"a stack needs at least one autoencoder, got {n_stacks}")
     if n_stacks == 1:
         return denoising(noise_std)
-    return Defense("stacked_denoising", noise_std=float(noise_std), n_stacks=n_stacks)
+    return Defense("stacked_denoising", noise_std=noise_std, n_stacks=n_stacks)
 
 
 def contractive(penalty_weight: float) -> Defense:
@@ -217,4 +263,4 @@ def contractive(penalty_weight: float) -> Defense:
     >>> contractive(0.001).label
     'CAE, λ = 0.001'
     """
-    return Defense("contractive", penalty_weight=float(penalty_weight))
+    return Defense("contractive", penalty_weight=penalty_weight)

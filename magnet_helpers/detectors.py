@@ -14,8 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from magnet_helpers.contracts import check_reformed, check_scores
-from magnet_helpers.defenses import Defense
+from magnet_helpers.contracts import (
+    as_count,
+    as_number,
+    check_reformed,
+    check_scores,
+    set_numbers,
+    warn_of_probabilities,
+)
+from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.intervals import Accuracy
 
 _RESAMPLES = 1_000  # of the interval of a curve's area
@@ -48,8 +55,7 @@ class ReconstructionDetector(Detector):
 
     def __init__(self, autoencoder: nn.Module, p: Literal[1, 2]) -> None:
         super().__init__()
-        if p not in (1, 2):
-            raise ValueError(f"p must be 1 or 2, got {p}")
+        p = _power(p)
         self.autoencoder = autoencoder
         self.p = p
         self.label = f"reconstruction, p = {p}"
@@ -58,6 +64,13 @@ class ReconstructionDetector(Detector):
         """Return the scores (N,)."""
         error = images - check_reformed(images, self.autoencoder(images))
         return error.abs().pow(self.p).flatten(start_dim=1).mean(dim=1)
+
+
+def _power(p: object) -> Literal[1, 2]:
+    power = as_count("p", p)
+    if power not in (1, 2):
+        raise ValueError(f"p must be 1 or 2, got {power}")
+    return 1 if power == 1 else 2
 
 
 class DivergenceDetector(Detector):
@@ -77,16 +90,20 @@ class DivergenceDetector(Detector):
 
     def __init__(self, autoencoder: nn.Module, classifier: nn.Module, temperature: float) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"the temperature must be more than 0, got {temperature}")
+        temperature = as_number("temperature", temperature, above=0)
         self.autoencoder = autoencoder
         self.classifier = classifier
         self.temperature = temperature
         self.label = f"divergence, T = {temperature:g}"
+        self._is_new = True
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores (N,)."""
-        before = log_softmax(self.classifier(images) / self.temperature, dim=1)
+        logits = self.classifier(images)
+        if self._is_new and len(images):
+            self._is_new = False
+            warn_of_probabilities(logits, "a DivergenceDetector")
+        before = log_softmax(logits / self.temperature, dim=1)
         reformed = check_reformed(images, self.autoencoder(images))
         after = log_softmax(self.classifier(reformed) / self.temperature, dim=1)
         return jensen_shannon(before, after)
@@ -127,6 +144,12 @@ class DetectorSpec:
     def __post_init__(self) -> None:
         if (self.p is None) == (self.temperature is None):
             raise ValueError(f"a detector needs either p or a temperature, got {self}")
+        if self.defense == NO_REFORMER:
+            raise ValueError("a detector needs the autoencoder of a defence, got that of no reformer")
+        if self.p is not None:
+            object.__setattr__(self, "p", _power(self.p))
+        else:
+            set_numbers(self, "temperature", above=0)
 
     def build(self, autoencoder: nn.Module, classifier: nn.Module) -> Detector:
         """Return the detector made of these trained networks."""
@@ -193,8 +216,7 @@ def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Thresh
     >>> threshold.value, threshold.rejected, threshold.total
     (3.0, 1, 4)
     """
-    if not 0 <= false_positive_rate <= 1:
-        raise ValueError(f"a false-positive rate lies in [0, 1], got {false_positive_rate}")
+    false_positive_rate = as_number("false_positive_rate", false_positive_rate, least=0, most=1)
     check_scores(clean_scores)
     if not len(clean_scores) or not bool(clean_scores.isfinite().all()):
         raise ValueError(
@@ -264,7 +286,12 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
     false, true, _ = roc_curve(kinds, scores)
     area = float(roc_auc_score(kinds, scores))
     drawn = bootstrap(
-        samples, _area, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(seed), vectorized=True
+        samples,
+        _area,
+        n_resamples=_RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(as_count("seed", seed)),
+        vectorized=True,
     )
     low, high = drawn.confidence_interval
     return ROC(false, true, area, (float(low), float(high)))

@@ -26,7 +26,7 @@ class DefenseReport:
         labels: the right answers, shape (N,).
         answers: predicted labels, shape (N,), for each knowledge of `MEASURED`: of the clean images, of the grey box's,
             of the white box's.
-        unchanged: images that the white-box attack could not change at all (its gradient was zero).
+        unchanged: images that the white-box attack could not change at all (its gradient was zero); 0 if ε is 0.
         collapsed: whether the reformer's output is constant.
         has_reformer: False for the undefended classifier, whose grey box and white box are one and the same.
         attack: the attack's settings.
@@ -88,6 +88,16 @@ def evaluate_accuracy(model: nn.Module, test: LabeledImages) -> Accuracy:
     return Accuracy(int((predict(model, test.images) == test.labels).sum()), len(test))
 
 
+def check_reportable(attack: object) -> None:
+    """Raise a TypeError unless a `DefenseReport` can be of this attack: it keeps within ε and may have no labels."""
+    if not isinstance(attack, GradientAttack) or attack.needs_detectors:
+        raise TypeError(
+            "a report needs an attack within ε on classifier and reformer (FGSM, IFGSM, MIFGSM, PGD, PGDL2), got "
+            f"{attack!r}: for any other take `attack.run(model, images, labels)`, or a `Threat` and "
+            "`study.run.run_attacks`"
+        )
+
+
 def evaluate_defense(
     classifier: nn.Module,
     reformer: nn.Module | None,
@@ -109,9 +119,12 @@ def evaluate_defense(
         grey_box_images: `attack.perturb(classifier, …)` if it is there already: it is the same for every reformer.
 
     Raises:
-        ValueError: if `grey_box_images` are no images or have another shape than the test images, if the classifier
-            returns no logits or has fewer classes than the labels, or if the reformer returns another shape.
+        ValueError: if `grey_box_images` are no images, have another shape than the test images, or if one of them is
+            further from its test image than the attack may go; if the classifier returns no logits or has fewer classes
+            than the labels, or if the reformer returns another shape.
+        TypeError: if the attack has no ε, or is made on detectors.
     """
+    check_reportable(attack)
     check_classes(test.labels, n_classes_of(classifier, test.images))
     if grey_box_images is None:
         grey_box_images = attack.perturb(classifier, test.images, test.labels)
@@ -120,12 +133,13 @@ def evaluate_defense(
             f"grey_box_images must have the shape of the test images, {tuple(test.images.shape)}, "
             f"got {tuple(grey_box_images.shape)}"
         )
+    _check_within(attack.bound, test.images, grey_box_images)
     if reformer is None:
         answers = predict(classifier, grey_box_images)
         return DefenseReport(
             labels=test.labels,
             answers=dict(zip(MEASURED, (predict(classifier, test.images), answers, answers), strict=True)),
-            unchanged=_count_unchanged(grey_box_images, test.images),
+            unchanged=_count_unchanged(grey_box_images, test.images) if attack.epsilon else 0,
             collapsed=False,
             has_reformer=False,
             attack=repr(attack),
@@ -139,11 +153,22 @@ def evaluate_defense(
     return DefenseReport(
         labels=test.labels,
         answers=dict(zip(MEASURED, (clean, *attacked), strict=True)),
-        unchanged=_count_unchanged(white_box_images, test.images),
+        unchanged=_count_unchanged(white_box_images, test.images) if attack.epsilon else 0,
         collapsed=len(test) > 1 and is_constant(reformed, test.images),
         has_reformer=True,
         attack=repr(attack),
     )
+
+
+def _check_within(bound: tuple[str, float] | None, images: Tensor, attacked: Tensor) -> None:
+    norm, epsilon = bound or ("L∞", 1.0)
+    change = (attacked - images).flatten(start_dim=1)
+    largest = float((change.norm(dim=1) if norm == "L2" else change.abs()).max())
+    if not largest <= epsilon + 1e-5 * max(1.0, epsilon):  # rounding
+        raise ValueError(
+            f"grey_box_images must be made with the attack's own ε, {norm} {epsilon:g}, got a change of {largest:.3g}: "
+            "reports compare attacks of one size only"
+        )
 
 
 def _count_unchanged(adversarial: Tensor, images: Tensor) -> int:

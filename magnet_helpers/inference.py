@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
 
 BATCH_SIZE = 500
+_A_FEW = 16
 
 
 @contextmanager
@@ -127,9 +129,18 @@ def n_classes_of(model: nn.Module, images: Tensor) -> int:
         ValueError: if the model's answer is no tensor of logits (1, K) with K at least 2, or if it does not take such
             images.
     """
+    return check_logits(_asked(model, images[:1]), 1).shape[1]
+
+
+def outputs_of_a_few(model: nn.Module, images: Tensor) -> Tensor:
+    """Return a classifier's outputs for the first images, (n, K), without a trace, as `n_classes_of` asks it."""
+    outputs: Tensor = _asked(model, images[:_A_FEW])
+    return outputs
+
+
+def _asked(model: nn.Module, images: Tensor) -> Any:
     with explained(model, images), torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
-        logits = model.forward(images[:1].to(device_of(model)))
-    return check_logits(logits, 1).shape[1]
+        return model.forward(images.to(device_of(model)))
 
 
 @contextmanager

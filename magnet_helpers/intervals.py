@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from magnet_helpers.contracts import as_count, set_counts
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -29,6 +31,7 @@ class Accuracy:
     total: int
 
     def __post_init__(self) -> None:
+        set_counts(self, correct=None, total=None)
         if not 0 <= self.correct <= self.total or self.total < 1:
             raise ValueError(f"an accuracy needs 0 ≤ correct ≤ total and total ≥ 1, got {self.correct} of {self.total}")
 
@@ -153,6 +156,7 @@ def share(count: int, total: int) -> tuple[float, float]:
     """
     from scipy.stats import binomtest
 
+    count, total = as_count("count", count), as_count("total", total, least=1)
     bounds = binomtest(count, total).proportion_ci(0.95, method="exact")
     return float(bounds.low), float(bounds.high)
 

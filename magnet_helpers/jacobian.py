@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vmap
 
-from magnet_helpers.contracts import check_images, check_pixels, explained
+from magnet_helpers.contracts import as_count, check_images, check_pixels, explained
 from magnet_helpers.fast import contraction
 
 Encoder = Callable[[Tensor], Tensor]
@@ -82,6 +82,7 @@ def codes_and_frobenius_squared(
     Raises:
         ValueError: if `projections` is less than 1.
     """
+    projections = as_count("projections", projections, least=None)
     if projections < 1:
         raise ValueError(f"projections must be at least 1 (or None: exact), got {projections}")
     check_pixels(images)

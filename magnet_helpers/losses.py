@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from magnet_helpers.contracts import (
+    as_number,
     check_classes,
     check_images,
     check_labels,
     check_logits,
     check_pixels,
     check_reformed,
+    set_counts,
+    set_numbers,
 )
 from magnet_helpers.jacobian import codes_and_frobenius_squared, sigmoid_layer_frobenius_squared
 from magnet_helpers.models import ContractiveAutoencoder, PublishedContractiveAutoencoder
@@ -73,15 +76,11 @@ def add_noise(images: Tensor, noise_std: float, generator: torch.Generator) -> T
     >>> noisy.shape, bool((noisy == 0).float().mean() > 0.4)  # what falls below 0 is cut off
     (torch.Size([1, 1, 28, 28]), True)
     """
+    noise_std = as_number("noise_std", noise_std, least=0)
     if check_pixels(images).is_cpu:  # a GPU would have to wait for the pixels
         check_images(images)
     noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=generator.device)
     return noise.to(images.device).mul_(noise_std).add_(images).clamp_(0, 1)
-
-
-def _check_not_negative(name: str, value: float) -> None:
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be a finite number, 0 or more, got {value}")
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class DenoisingLoss:
     noise_std: float
 
     def __post_init__(self) -> None:
-        _check_not_negative("noise_std", self.noise_std)
+        set_numbers(self, "noise_std", least=0)
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return the mean squared error against the clean images; `labels` is not used."""
@@ -168,7 +167,7 @@ class FixedNoiseLoss:
     noise_std: float
 
     def __post_init__(self) -> None:
-        _check_not_negative("noise_std", self.noise_std)
+        set_numbers(self, "noise_std", least=0)
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return the mean squared error; `images` are `data.PairedImages` (N, 2, 28, 28), clean and noisy."""
@@ -201,7 +200,8 @@ class ContractiveLoss:
     projections: int = 1
 
     def __post_init__(self) -> None:
-        _check_not_negative("penalty_weight", self.penalty_weight)
+        set_counts(self, projections=1)
+        set_numbers(self, "penalty_weight", least=0)
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return mean squared error plus penalty; `labels` is not used."""
@@ -229,7 +229,7 @@ class DenseLayerContractiveLoss:
     penalty_weight: float
 
     def __post_init__(self) -> None:
-        _check_not_negative("penalty_weight", self.penalty_weight)
+        set_numbers(self, "penalty_weight", least=0)
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return mean squared error plus penalty; `labels` and `generator` are not used."""
@@ -254,7 +254,7 @@ class PublishedContractiveLoss:
     penalty_weight: float
 
     def __post_init__(self) -> None:
-        _check_not_negative("penalty_weight", self.penalty_weight)
+        set_numbers(self, "penalty_weight", least=0)
 
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Return mean squared error plus penalty for a `PublishedContractiveAutoencoder`."""

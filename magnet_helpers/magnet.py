@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from magnet_helpers.contracts import (
     are_finite,
+    as_count,
     check_alike,
     check_images,
     check_labels,
@@ -261,7 +262,7 @@ class RandomReformer(nn.Module):
         if not autoencoders:
             raise ValueError("a random pick needs at least one autoencoder, got none")
         self.autoencoders = nn.ModuleList(autoencoders)
-        self.generator = new_generator(seed, "pick of an autoencoder")
+        self.generator = new_generator(as_count("seed", seed), "pick of an autoencoder")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the images (N, C, H, W), each as its autoencoder returns it."""

@@ -11,11 +11,14 @@ from threading import RLock
 
 import torch
 
+from magnet_helpers.contracts import as_count
+
 _GLOBAL_GENERATOR = RLock()
 
 
 def derived_seed(seed: int, purpose: str) -> int:
-    """Return a seed in [0, 2⁶³) that depends on both arguments and on nothing else."""
+    """Return a seed in [0, 2⁶³) that depends on both arguments, a whole number and a text, and on nothing else."""
+    seed = as_count("seed", seed)
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from magnet_helpers.contracts import as_number, check_choice, set_counts, set_numbers
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import Precision, choose_device, noise_device, place, reduced_precision
 from magnet_helpers.fast.cuda_graphs import are_usable, captured
@@ -72,13 +73,12 @@ class TrainingConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:  # also refuses NaN
-                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
-        if self.schedule not in get_args(Schedule):
-            raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}, got {self.schedule!r}")
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}")
+        set_counts(self, epochs=1, batch_size=1, seed=0, **({} if self.cpu_threads is None else {"cpu_threads": 1}))
+        set_numbers(self, "learning_rate", above=0)
+        set_numbers(self, "adam_epsilon", least=0)
+        object.__setattr__(self, "betas", tuple(as_number("betas", beta, least=0, below=1) for beta in self.betas))
+        check_choice("schedule", self.schedule, get_args(Schedule))
+        check_choice("precision", self.precision, get_args(Precision))
 
     def step_size(self, progress: float) -> float:
         """Return Adam's step size after a share `progress` in (0, 1) of all steps."""

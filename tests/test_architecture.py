@@ -12,7 +12,7 @@ LONGEST_FILE, LONGEST_FACE, MOST_ENTRIES = 300, 80, 24
 
 # A room may use the rooms above it. The face and the command line may use all; nothing uses them.
 ORDER = """
-files workspace seeds device contracts
+files workspace contracts seeds device
 intervals models fast jacobian
 data inference losses training
 defenses detectors magnet attacks evaluation robustness

@@ -137,9 +137,9 @@ def test_magnets_own_rate_on_its_own_number_of_images():
 @pytest.mark.parametrize(
     ("scores", "rate", "message"),
     [
-        (SCORES, 1.5, r"lies in \[0, 1\], got 1.5"),
-        (SCORES, -0.1, r"lies in \[0, 1\], got -0.1"),
-        (SCORES, math.nan, r"lies in \[0, 1\], got nan"),
+        (SCORES, 1.5, r"must be in \[0, 1\], got 1.5"),
+        (SCORES, -0.1, r"must be in \[0, 1\], got -0.1"),
+        (SCORES, math.nan, r"a finite number, in \[0, 1\], got nan"),
         (SCORES[:0], 0.1, r"at least one clean image, .*got \(0,\)"),
         (SCORES[None], 0.1, r"shape \(N,\), got torch.float32 of shape \(1, 10\)"),
         (torch.tensor([1.0, math.nan]), 0.1, "1 of them not finite"),

@@ -1,6 +1,7 @@
 import math
 import statistics
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from tiny import equal, tiny_autoencoder, tiny_classifier, tiny_images, weights
 from torch import nn
 
 from magnet_helpers import inference
-from magnet_helpers.attacks import FGSM
+from magnet_helpers.attacks import FGSM, PGDL2, CarliniWagner, DetectorAwarePGD, RandomNoise, Square
 from magnet_helpers.evaluation import MEASURED, DefenseReport, evaluate_accuracy, evaluate_defense, suspicions
 from magnet_helpers.inference import apply_model, frozen, is_constant, predict
 from magnet_helpers.intervals import Accuracy
@@ -146,14 +147,41 @@ def test_grey_box_images_may_be_there_already(classifier, labels):
     assert equal(first.tensors(), second.tensors())
     assert first.facts() == second.facts()
     assert len(set(first.answers[CLASSIFIER].tolist())) > 1
-    blank = evaluate_defense(classifier, reformer, TEST, attack, grey_box_images=torch.zeros_like(images))
-    assert len(set(blank.answers[CLASSIFIER].tolist())) == 1, "what was passed is what is used"
+    blank = evaluate_defense(classifier, reformer, TEST, attack, grey_box_images=TEST.images)
+    assert torch.equal(blank.answers[CLASSIFIER], blank.answers[NOTHING]), "what was passed is what is used"
     assert torch.equal(blank.answers[REFORMER], first.answers[REFORMER])
 
 
 def test_grey_box_images_of_another_shape_are_refused(classifier):
     with pytest.raises(ValueError, match=r"shape of the test images, \(30, 1, 28, 28\), got \(29, 1, 28, 28\)"):
         evaluate_defense(classifier, None, TEST, ATTACK, grey_box_images=TEST.images[:29])
+
+
+@pytest.mark.parametrize("attack", [FGSM(0.2), PGDL2(1.0, steps=2)], ids=repr)
+def test_grey_box_images_of_another_size_are_refused(classifier, attack):
+    own = attack.perturb(classifier, TEST.images)
+    assert evaluate_defense(classifier, BLUR, TEST, attack, grey_box_images=own).attack == repr(attack)
+    stronger = replace(
+        attack, epsilon=2 * attack.epsilon, **({"step_size": 2.0} if attack == PGDL2(1, steps=2) else {})
+    )
+    with pytest.raises(ValueError, match=r"must be made with the attack's own ε, L.* got a change of"):
+        evaluate_defense(classifier, BLUR, TEST, attack, grey_box_images=FGSM(0.9).perturb(classifier, TEST.images))
+    assert evaluate_defense(classifier, BLUR, TEST, stronger, grey_box_images=own)
+
+
+@pytest.mark.parametrize(
+    "attack", [CarliniWagner(), Square(), FGSM, "FGSM", DetectorAwarePGD(), RandomNoise(), None], ids=repr
+)
+def test_attacks_that_no_report_is_of(classifier, attack):
+    with pytest.raises(TypeError, match=r"\(FGSM, IFGSM, MIFGSM, PGD, PGDL2\), got .*: for any other take `attack.run"):
+        evaluate_defense(classifier, None, TEST, attack)
+
+
+def test_an_epsilon_of_zero_says_nothing_about_gradients(classifier):
+    for reformer in (None, BLUR):
+        report = evaluate_defense(classifier, reformer, TEST, FGSM(0))
+        assert report.unchanged == 0
+        assert not [doubt for doubt in suspicions(report) if "gradient" in doubt]
 
 
 def test_a_report_is_restored_from_what_is_stored(classifier):

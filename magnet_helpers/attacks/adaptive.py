@@ -6,14 +6,16 @@ what the detectors think, one that is the mean over draws, one that has a gradie
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_inputs, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, in_batches
 from magnet_helpers.attacks.gradient import PGD
 from magnet_helpers.attacks.minimal_norm import CarliniWagner
+from magnet_helpers.contracts import as_number, set_numbers
 from magnet_helpers.inference import apply_model, classes_of
 from magnet_helpers.magnet import MagNet
 
@@ -57,13 +59,16 @@ class DetectorAwarePGD(PGD):
         confidence: in logits, at least 0.
     """
 
+    in_logits: ClassVar[bool] = True
+    needs_detectors: ClassVar[bool] = True
+
     weight: float = 10.0
     slack: float = 0.02
     confidence: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_settings(self, weight=0, slack=0, confidence=0)
+        set_numbers(self, "weight", "slack", "confidence", least=0)
 
     def on(self, model: nn.Module) -> "_Descent":
         """Return the attack on a MagNet, with these settings."""
@@ -132,7 +137,7 @@ class RejectedAsClass(nn.Module):
     def __init__(self, magnet: MagNet, scale: float = 10.0) -> None:
         super().__init__()
         self.magnet = magnet
-        self.scale = scale
+        self.scale = as_number("scale", scale, above=0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, K + 1) of K classes and of "rejected"."""
@@ -155,11 +160,18 @@ class DetectorAwareCarliniWagner(CarliniWagner):
         scale: as in `RejectedAsClass`.
     """
 
+    needs_detectors: ClassVar[bool] = True
+
     scale: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        set_numbers(self, "confidence", least=0)  # a float, as the kept results spell it
+        set_numbers(self, "scale", above=0)
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels, n_classes = check_inputs(model, images, labels)
+        labels, n_classes = check_inputs(model, images, labels, in_logits=self)
         if not len(images):
             return images.clone()
         network = RejectedAsClass(_as_magnet(model), self.scale)
@@ -219,6 +231,11 @@ class Transferred(Attack):
     attack: Attack
     source: nn.Module
     name: str
+
+    @property
+    def bound(self) -> tuple[str, float] | None:
+        """The norm and the ε that its attack keeps within."""
+        return self.attack.bound
 
     def __repr__(self) -> str:
         return f"{self.attack!r} made on {self.name}"

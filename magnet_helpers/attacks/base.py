@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers.contracts import check_alike, check_images, check_labels
+from magnet_helpers.contracts import check_alike, check_images, check_labels, set_numbers, warn_of_probabilities
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import BATCH_SIZE, frozen, n_classes_of, predict
+from magnet_helpers.inference import BATCH_SIZE, frozen, n_classes_of, outputs_of_a_few, predict
 
 NORMS = ("L0", "L1", "L2", "L∞")
 
@@ -112,6 +113,15 @@ def _counted(model: nn.Module) -> Iterator[Passes]:
 class Attack(ABC):
     """An attack with all its settings; its `repr` names them."""
 
+    in_logits: ClassVar[bool] = False  # whether some settings are in logits: then probabilities weaken it
+    needs_detectors: ClassVar[bool] = False  # whether it is made on a whole `MagNet`
+
+    @property
+    def bound(self) -> tuple[str, float] | None:
+        """The norm and the ε that it keeps within; None for an attack that has no ε."""
+        epsilon: float | None = getattr(self, "epsilon", None)
+        return None if epsilon is None else ("L∞", epsilon)
+
     @property
     def needs_labels(self) -> bool:
         """Whether the attacker knows the right answers."""
@@ -204,38 +214,36 @@ def in_batches(
     return torch.cat(adversarial) if adversarial else images.clone()
 
 
-def check_inputs(model: nn.Module, images: Tensor, labels: Tensor | None, name: str = "labels") -> tuple[Tensor, int]:
+def check_inputs(
+    model: nn.Module, images: Tensor, labels: Tensor | None, name: str = "labels", *, in_logits: Attack | None = None
+) -> tuple[Tensor, int]:
     """Return labels as int64 (N,), and how many classes the model tells apart; without images it is not asked: 0.
 
+    Args:
+        model, images, labels: as in `Attack.perturb`.
+        name: what the labels are called in a message.
+        in_logits: an attack that probabilities may weaken; if it does, that is said.
+
     Raises:
-        TypeError, ValueError: unless images, labels (called by this name) and model fit together.
+        TypeError, ValueError: unless images, labels and model fit together.
+
+    Warns:
+        ProbabilitiesWarning: see `in_logits`.
     """
-    n_classes = check_model(model, images)
+    n_classes = check_model(model, images, in_logits)
     return check_labels(labels, len(images), n_classes or None, name=name), n_classes
 
 
-def check_model(model: nn.Module, images: Tensor) -> int:
-    """Return how many classes the model tells apart, 0 without images; raise as `check_inputs` does."""
-    return n_classes_of(model, images) if len(check_images(images)) else 0
+def check_model(model: nn.Module, images: Tensor, in_logits: Attack | None = None) -> int:
+    """Return how many classes the model tells apart, 0 without images; raise and warn as `check_inputs` does."""
+    if not len(check_images(images)):
+        return 0
+    if in_logits is not None and in_logits.in_logits:
+        user = f"a {type(in_logits).__name__} of a {type(model).__name__}"
+        warn_of_probabilities(outputs_of_a_few(model, images), user)
+    return n_classes_of(model, images)
 
 
-def check_settings(attack: Attack, *positive: str, **at_least: float) -> None:
-    """Raise a ValueError if a setting is not more than 0, or less than it must be at least.
-
-    Args:
-        attack: whose settings.
-        positive: names of those that must be more than 0.
-        at_least: names of the others with the least value of each.
-    """
-    for name in positive:
-        if not getattr(attack, name) > 0:
-            raise ValueError(f"{name} must be more than 0, got {getattr(attack, name)}")
-    for name, least in at_least.items():
-        if not getattr(attack, name) >= least:
-            raise ValueError(f"{name} must be at least {least}, got {getattr(attack, name)}")
-
-
-def check_epsilon(epsilon: float) -> None:
-    """Raise a ValueError unless ε, a change of a pixel, lies in [0, 1]."""
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon must be in [0, 1], in pixel units, got {epsilon}")
+def set_epsilon(attack: Attack) -> None:
+    """Make ε, a change of a pixel, a float; raise a ValueError unless it lies in [0, 1]."""
+    set_numbers(attack, "epsilon", least=0, most=1, unit=", in pixel units")

@@ -14,36 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, in_batches, set_epsilon
+from magnet_helpers.contracts import check_choice, set_counts, set_numbers
 from magnet_helpers.device import device_of
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed, new_generator
 
 _IMAGES_AT_ONCE = 25  # so that progress shows, and memory stays small
 _RANDOM_STARTS = 50
-
-
-@dataclass(frozen=True)
-class RandomNoise(Attack):
-    """Every pixel up or down by ε at random: what any attack has to beat.
-
-    Args:
-        epsilon: ε, in pixel units, in [0, 1].
-        seed: of the signs.
-    """
-
-    epsilon: float = 0.3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_epsilon(self.epsilon)
-
-    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
-        labels, _ = check_inputs(model, images, labels)
-        generator = new_generator(self.seed, "random noise")
-        signs = torch.randint(0, 2, images.shape, generator=generator).mul(2).sub(1)
-        return (images.detach() + self.epsilon * signs).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -67,8 +45,9 @@ class SPSA(Attack):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_epsilon(self.epsilon)
-        check_settings(self, "steps", "samples", "step_size", "delta")
+        set_epsilon(self)
+        set_counts(self, steps=1, samples=1, seed=0)
+        set_numbers(self, "step_size", "delta", above=0)
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
@@ -114,8 +93,8 @@ class _OfART(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels, n_classes = check_inputs(model, images, labels)
-        if not len(images):
+        labels, n_classes = check_inputs(model, images, labels, in_logits=self)
+        if not len(images) or self.bound == ("L∞", 0):  # ART takes no ε of 0
             return images.clone()
         attack = self.on(_in_arts_eyes(model, images, n_classes))
 
@@ -146,6 +125,8 @@ class ZOO(_OfART):
         seed: of the choice of pixels.
     """
 
+    in_logits: ClassVar[bool] = True
+
     confidence: float = 0.0
     iterations: int = 100
     searches: int = 3
@@ -156,9 +137,11 @@ class ZOO(_OfART):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_settings(self, "iterations", "searches", "pixels", "learning_rate", "first_c", "difference")
-        if not (self.confidence >= 0 and self.pixels <= 784):
-            raise ValueError(f"confidence must be at least 0 and pixels at most 784, got {self}")
+        set_counts(self, iterations=1, searches=1, pixels=1, seed=0)
+        set_numbers(self, "learning_rate", "first_c", "difference", above=0)
+        set_numbers(self, "confidence", least=0)
+        if self.pixels > 784:
+            raise ValueError(f"pixels must be at most 784, got {self.pixels}")
 
     def on(self, classifier: Any) -> Any:
         """Return ART's attack on ART's view of a model."""
@@ -198,8 +181,8 @@ class Square(_OfART):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_epsilon(self.epsilon)
-        check_settings(self, "queries", "restarts")
+        set_epsilon(self)
+        set_counts(self, queries=1, restarts=1, seed=0)
 
     def on(self, classifier: Any) -> Any:
         """Return ART's attack on ART's view of a model."""
@@ -237,9 +220,8 @@ class HopSkipJump(_OfART):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.norm not in ("L2", "L∞"):
-            raise ValueError(f'norm must be "L2" or "L∞", got {self.norm!r}')
-        check_settings(self, "steps", "queries", "first_queries")
+        check_choice("norm", self.norm, ("L2", "L∞"))
+        set_counts(self, steps=1, queries=1, first_queries=1, seed=0)
         if self.first_queries > self.queries:
             raise ValueError(f"first_queries must be at most queries, got {self}")
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from magnet_helpers.contracts import as_count, warn_of_probabilities
+
 
 class ExpectationOverTransformation(nn.Module):
     """A network that draws random numbers, as its mean over many draws: expectation over transformation.
@@ -19,14 +21,13 @@ class ExpectationOverTransformation(nn.Module):
 
     def __init__(self, model: nn.Module, draws: int) -> None:
         super().__init__()
-        if draws < 1:
-            raise ValueError(f"draws must be at least 1, got {draws}")
         self.model = model
-        self.draws = draws
+        self.draws = as_count("draws", draws, least=1)
+        self._is_new = True
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, K)."""
-        return _log_mean([self.model(images) for _ in range(self.draws)])
+        return _log_mean(self, [self.model(images) for _ in range(self.draws)])
 
 
 class Ensemble(nn.Module):
@@ -44,11 +45,16 @@ class Ensemble(nn.Module):
         if not models:
             raise ValueError("there must be at least one model, got none")
         self.models = nn.ModuleList(models)
+        self._is_new = True
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, K)."""
-        return _log_mean([model(images) for model in self.models])
+        return _log_mean(self, [model(images) for model in self.models])
 
 
-def _log_mean(logits: Sequence[Tensor]) -> Tensor:
+def _log_mean(network: ExpectationOverTransformation | Ensemble, logits: Sequence[Tensor]) -> Tensor:
+    if network._is_new and len(logits[0]):
+        network._is_new = False  # once for each network is enough
+        for outputs in logits:
+            warn_of_probabilities(outputs, f"the mean of {type(network).__name__}")
     return torch.stack([output.log_softmax(dim=1) for output in logits]).logsumexp(dim=0)

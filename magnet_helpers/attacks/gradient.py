@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_epsilon, check_inputs, check_model, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, check_model, in_batches, set_epsilon
+from magnet_helpers.contracts import set_counts, set_numbers
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed
 
@@ -26,12 +27,17 @@ class GradientAttack(Attack):
     labels: Literal["predicted", "given"] = "predicted"
 
     def __post_init__(self) -> None:
-        self._check_epsilon()
+        self._set_epsilon()
         if self.labels not in ("predicted", "given"):
             raise ValueError(f'labels must be "predicted" or "given", got {self.labels!r}')
 
-    def _check_epsilon(self) -> None:
-        check_epsilon(self.epsilon)
+    @property
+    def bound(self) -> tuple[str, float]:
+        """The norm and the ε that it keeps within."""
+        return "L∞", self.epsilon
+
+    def _set_epsilon(self) -> None:
+        set_epsilon(self)
 
     @property
     def needs_labels(self) -> bool:
@@ -66,10 +72,10 @@ class GradientAttack(Attack):
     ) -> Tensor | None:
         """Return y for each image; None if the model is still to be asked. Raises as `perturb` does."""
         if self.needs_labels:
-            return check_inputs(model, images, labels)[0]
+            return check_inputs(model, images, labels, in_logits=self)[0]
         if predicted is not None:
-            return check_inputs(model, images, predicted, "predicted")[0]
-        check_model(model, images)
+            return check_inputs(model, images, predicted, "predicted", in_logits=self)[0]
+        check_model(model, images, self)
         return None
 
 
@@ -113,7 +119,8 @@ class IFGSM(GradientAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_settings(self, "step_size", steps=1)
+        set_counts(self, steps=1)
+        set_numbers(self, "step_size", above=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
@@ -136,7 +143,7 @@ class MIFGSM(IFGSM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_settings(self, decay=0)
+        set_numbers(self, "decay", least=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
@@ -163,7 +170,7 @@ class PGD(IFGSM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_settings(self, restarts=0)
+        set_counts(self, restarts=0, seed=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""
@@ -208,8 +215,13 @@ class PGDL2(PGD):
     epsilon: float = 2.0
     step_size: float = 0.2
 
-    def _check_epsilon(self) -> None:
-        check_settings(self, epsilon=0)
+    @property
+    def bound(self) -> tuple[str, float]:
+        """The norm and the ε that it keeps within."""
+        return "L2", self.epsilon
+
+    def _set_epsilon(self) -> None:
+        set_numbers(self, "epsilon", least=0)
 
     def on(self, model: nn.Module) -> advertorch.Attack:
         """Return advertorch's attack on a model, with these settings."""

@@ -6,12 +6,14 @@ advertorch's.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
-from magnet_helpers.attacks.base import Attack, check_inputs, check_settings, in_batches
+from magnet_helpers.attacks.base import Attack, check_inputs, in_batches
+from magnet_helpers.contracts import set_counts, set_numbers
 from magnet_helpers.inference import apply_model, classes_of
 
 
@@ -25,7 +27,7 @@ class MinimalNormAttack(Attack):
 
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
-        labels, n_classes = check_inputs(model, images, labels)
+        labels, n_classes = check_inputs(model, images, labels, in_logits=self)
         return in_batches(self.on(model, n_classes).perturb, model, images, labels, label=repr(self))
 
 
@@ -41,6 +43,8 @@ class _Search(MinimalNormAttack):
         first_c: where the search begins.
     """
 
+    in_logits: ClassVar[bool] = True
+
     confidence: float = 0.0
     iterations: int = 200
     searches: int = 5
@@ -48,7 +52,11 @@ class _Search(MinimalNormAttack):
     first_c: float = 0.1
 
     def __post_init__(self) -> None:
-        check_settings(self, "learning_rate", "first_c", confidence=0, iterations=1, searches=1)
+        set_counts(self, iterations=1, searches=1)
+        set_numbers(self, "learning_rate", "first_c", above=0)
+        set_numbers(self, "confidence", least=0)
+        if self.confidence.is_integer():  # 5 and 5.0 have one `repr`: that of the kept results
+            object.__setattr__(self, "confidence", int(self.confidence))
 
     @property
     def _settings(self) -> dict[str, float]:
@@ -97,7 +105,7 @@ class ElasticNet(_Search):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_settings(self, beta=0)
+        set_numbers(self, "beta", least=0)
 
     def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
         """Return advertorch's attack on a model of so many classes, with these settings."""
@@ -117,9 +125,8 @@ class DDN(MinimalNormAttack):
     gamma: float = 0.05
 
     def __post_init__(self) -> None:
-        check_settings(self, "gamma", steps=1)
-        if not self.gamma < 1:
-            raise ValueError(f"gamma must be less than 1, got {self.gamma}")
+        set_counts(self, steps=1)
+        set_numbers(self, "gamma", above=0, below=1)
 
     def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
         """Return advertorch's attack on a model of so many classes, with these settings."""
@@ -141,11 +148,10 @@ class JSMA(MinimalNormAttack):
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        if not -1 <= self.theta <= 1 or self.theta == 0:
-            raise ValueError(f"theta must be in [-1, 1] and not 0, got {self.theta}")
-        check_settings(self, "gamma")
-        if not self.gamma <= 1:
-            raise ValueError(f"gamma must be at most 1, got {self.gamma}")
+        set_numbers(self, "theta", least=-1, most=1)
+        if self.theta == 0:
+            raise ValueError("theta must be a number in [-1, 1] and not 0, got 0")
+        set_numbers(self, "gamma", above=0, most=1)
 
     def on(self, model: nn.Module, n_classes: int) -> advertorch.Attack:
         """Return advertorch's attack on a model of so many classes, with these settings."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.contracts import check_classes, check_images
+from magnet_helpers.contracts import as_count, as_number, check_classes, check_images
 from magnet_helpers.data import LabeledImages
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
@@ -49,6 +49,8 @@ def train_substitute(
             substitute has too few classes.
     """
     check_images(images)
+    rounds, epochs = as_count("rounds", rounds), as_count("epochs", epochs, least=1)
+    step, seed = as_number("step", step), as_count("seed", seed)
     if rounds < 1 or len(images) < 2:
         raise ValueError(f"a substitute needs at least 1 round and 2 images, got {rounds} and {len(images)}")
     device = device_of(model)

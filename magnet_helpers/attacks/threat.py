@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from magnet_helpers.attacks.base import Attack
+from magnet_helpers.contracts import check_choice
 
 
 class Knowledge(StrEnum):
@@ -42,6 +43,10 @@ class Threat:
         attack: with its settings. Of `Knowledge.NOTHING` it says which attack the clean images are the control of.
         knows: what the attackers know.
         name: in tables and figures; by default the attack's class and the knowledge, for example `"FGSM, white box"`.
+
+    Raises:
+        TypeError, ValueError: for what is no attack or no knowledge, and for an attack on the detectors by attackers
+            who do not know them.
     """
 
     attack: Attack
@@ -49,5 +54,13 @@ class Threat:
     name: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.attack, Attack):
+            raise TypeError(f"a threat is an attack with its settings, for example FGSM(0.3), got {self.attack!r}")
+        check_choice("knows", self.knows, tuple(Knowledge))
         object.__setattr__(self, "knows", Knowledge(self.knows))
+        if self.attack.needs_detectors and self.knows not in (Knowledge.EVERYTHING, Knowledge.NOTHING):
+            raise ValueError(
+                f"{type(self.attack).__name__} is made on the detectors too: its attackers know everything, got "
+                f"{str(self.knows)!r}"
+            )
         object.__setattr__(self, "name", self.name or f"{type(self.attack).__name__}, {self.knows.label}")

@@ -5,16 +5,30 @@ So a network of one's own goes through defences, attacks and evaluation, and a w
 - `images`: pixels in [0, 1]
 - `labels`: class numbers
 - `networks`: logits, reconstructions and scores
+- `settings`: numbers, counts, and words from a list
 """
 
 from magnet_helpers.contracts.images import TooDarkWarning, are_finite, check_images, check_pixels, check_shape
 from magnet_helpers.contracts.labels import check_alike, check_classes, check_from_zero, check_labels
-from magnet_helpers.contracts.networks import check_logits, check_reformed, check_rows, check_scores, explained
+from magnet_helpers.contracts.networks import (
+    ProbabilitiesWarning,
+    check_logits,
+    check_reformed,
+    check_rows,
+    check_scores,
+    explained,
+    warn_of_probabilities,
+)
+from magnet_helpers.contracts.settings import as_count, as_number, check_choice, set_counts, set_numbers
 
 __all__ = [
+    "ProbabilitiesWarning",
     "TooDarkWarning",
     "are_finite",
+    "as_count",
+    "as_number",
     "check_alike",
+    "check_choice",
     "check_classes",
     "check_from_zero",
     "check_images",
@@ -26,4 +40,7 @@ __all__ = [
     "check_scores",
     "check_shape",
     "explained",
+    "set_counts",
+    "set_numbers",
+    "warn_of_probabilities",
 ]

@@ -1,15 +1,21 @@
 """What networks from anywhere return: a classifier logits (N, K), a reformer images of the shape it was given."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from magnet_helpers.contracts.images import shape_advice
 
 # What PyTorch's layers say of images of a shape that they do not take.
 _OF_SHAPES = re.compile(r"\b(shapes?|sizes?|channels?|dim(ension)?s?)\b|Expected [34]D", re.IGNORECASE)
+
+
+class ProbabilitiesWarning(UserWarning):
+    """A classifier returns probabilities where what is made of its answers needs logits."""
 
 
 @contextmanager
@@ -58,6 +64,32 @@ def check_logits(logits: object, count: int) -> Tensor:
             "each class and image"
         )
     return logits
+
+
+def warn_of_probabilities(outputs: Tensor, user: str) -> None:
+    """Warn if a classifier's outputs (N, K) are probabilities: rows in [0, 1] that sum to 1, of every image.
+
+    Logits are so for one image hardly ever, and for several never by chance. The logarithms of probabilities need no
+    warning: they are logits less a constant for each image, so differences and softmax are the same.
+
+    Args:
+        outputs: for at least one image.
+        user: what is weakened by it.
+
+    Warns:
+        ProbabilitiesWarning: if they are.
+    """
+    outputs = outputs.detach()
+    tolerance = 1e-4 if outputs.dtype in (torch.float32, torch.float64) else 1e-2  # of a sum after rounding
+    in_range = (outputs >= 0) & (outputs <= 1 + tolerance)
+    if len(outputs) and bool(in_range.all() & ((outputs.sum(dim=1) - 1).abs() <= tolerance).all()):
+        warnings.warn(
+            f"{user} needs logits, but the classifier's outputs are probabilities: what counts in logits means nothing "
+            "then, and an attack misses images that it would fool. Return the logits, before the softmax, or "
+            "their log_softmax",
+            ProbabilitiesWarning,
+            stacklevel=3,
+        )
 
 
 def check_rows(outputs: object, count: int) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from magnet_helpers.contracts import as_count
 from magnet_helpers.data.errors import DataError
 from magnet_helpers.data.idx import found_folder, read_folder
 from magnet_helpers.data.images import Array, LabeledImages, chosen
@@ -156,6 +157,8 @@ def split(
     Raises:
         ValueError: if `validation_images` is less than 1 or leaves no training image.
     """
+    validation_images = as_count("validation_images", validation_images, least=None)
+    split_seed = as_count("split_seed", split_seed)
     if not 1 <= validation_images < len(pool):
         raise ValueError(
             f"expected validation_images from 1 to {len(pool) - 1}, got {validation_images}: they are taken "

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magnet_helpers.contracts import check_from_zero, check_images, check_labels, check_shape
+from magnet_helpers.contracts import as_count, check_from_zero, check_images, check_labels, check_shape
 from magnet_helpers.data.errors import DataError
 
 Array = Tensor | NDArray[np.generic]
@@ -83,6 +83,7 @@ class LabeledImages:
         """
         if n is None:
             return self
+        n = as_count("n", n, least=None)
         if not 1 <= n <= len(self):
             raise ValueError(
                 f"expected a number of images from 1 to {len(self)}, got {n}: ask for fewer, or "
@@ -97,9 +98,9 @@ class LabeledImages:
 
         Raises `ValueError` unless 1 <= n <= len(self).
         """
-        if n is None or n == len(self):
+        n = len(self.first(n))
+        if n == len(self):
             return self
-        self.first(n)
         indices = torch.arange(n) * len(self) // n
         return chosen(self, indices)
 

@@ -5,8 +5,10 @@ with a larger learning rate that falls to zero. `SMOKE` shows that everything ru
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import get_args
 
+from magnet_helpers.contracts import as_number, check_choice, set_counts, set_numbers
 from magnet_helpers.training import Schedule
 
 
@@ -83,6 +85,17 @@ class Budget:
     confidences: tuple[float, ...]
     queries: int
     processes: int | None = None
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            if setting.name.endswith("_schedule"):
+                check_choice(setting.name, getattr(self, setting.name), get_args(Schedule))
+            elif setting.name.endswith("_rate"):
+                set_numbers(self, setting.name, above=0)
+            elif setting.name not in ("name", "confidences") and getattr(self, setting.name) is not None:
+                set_counts(self, **{setting.name: 0 if setting.name == "attack_restarts" else 1})
+        confidences = tuple(as_number("confidences", confidence, least=0) for confidence in self.confidences)
+        object.__setattr__(self, "confidences", confidences)
 
     @property
     def is_papers(self) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import FGSM, GradientAttack
+from magnet_helpers.contracts import as_count
 from magnet_helpers.data import ImageData, LabeledImages, can_be_loaded_again, load_images
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.detectors import Detector, DetectorSpec
@@ -61,6 +62,13 @@ class Lab:
     device: torch.device = field(default_factory=choose_device)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):
+            raise TypeError(f"budget must be a Budget, got {self.budget!r}: take get_budget of its name")
+        if not isinstance(self.data, ImageData):
+            raise TypeError(
+                f"data must be an ImageData, got a {type(self.data).__name__}: take load_images of its name"
+            )
+        self.seed = as_count("seed", self.seed)
         self._networks: dict[str, tuple[nn.Module, History]] = {}
         self._attacked: dict[str, Tensor] = {}
         self._magnets: dict[MagNetSpec, MagNet] = {}
@@ -165,6 +173,11 @@ class Lab:
 
     def cell(self, defense: Defense, attack: GradientAttack = PAPER_ATTACK) -> Report:
         """Return the task of a cell of this lab's table: the report of this defence under this attack."""
+        if not isinstance(defense, Defense):
+            raise TypeError(
+                f"a report is of a Defense, for example denoising(0.4), got {defense!r}: a whole MagNet is "
+                "`lab.magnet(spec)`, and judges images itself"
+            )
         reformer = None if defense == NO_REFORMER else self.specs.reformer(defense)
         return Report(defense, self.specs.classifier(), reformer, attack, len(self.test), self.seed)
 

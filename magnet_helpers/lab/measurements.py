@@ -11,7 +11,7 @@ from magnet_helpers.attacks import Attack, Ensemble, GradientAttack
 from magnet_helpers.data import ImageData, LabeledImages
 from magnet_helpers.defenses import Defense, ReformedClassifier
 from magnet_helpers.device import device_of
-from magnet_helpers.evaluation import evaluate_defense
+from magnet_helpers.evaluation import check_reportable, evaluate_defense
 from magnet_helpers.jacobian import jacobian_frobenius_squared
 from magnet_helpers.lab.store import Artifact, Settings
 from magnet_helpers.lab.tasks import Inputs, Task, provenance
@@ -100,6 +100,9 @@ class Report(Task):
     reformer_seed: int = 0
     jacobian_images: int = 0
     plural: ClassVar[str] = "reports"
+
+    def __post_init__(self) -> None:
+        check_reportable(self.attack)
 
     @property
     def entries(self) -> tuple[object, ...]:

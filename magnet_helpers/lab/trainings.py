@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from magnet_helpers.contracts import set_counts
 from magnet_helpers.data import ImageData, LabeledImages, PairedImages
 from magnet_helpers.defenses import NO_REFORMER, Defense, denoising
 from magnet_helpers.device import place, precision_on
@@ -152,6 +153,9 @@ class TrainingSpecs:
     budget: Budget
     seed: int
     n_classes: int = 10
+
+    def __post_init__(self) -> None:
+        set_counts(self, seed=0, n_classes=2)
 
     def _autoencoder(
         self,

@@ -104,6 +104,10 @@ class Trial(Task):
     specs: TrainingSpecs
     plural: ClassVar[str] = "attacks"
 
+    def __post_init__(self) -> None:
+        if self.threat.knows is Knowledge.NOTHING:
+            raise ValueError("a trial needs an attacker who knows something: clean images are `magnet.judge`'s")
+
     @property
     def entries(self) -> tuple[object, ...]:
         """Its class and its attack's."""

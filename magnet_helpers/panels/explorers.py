@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import FGSM, Knowledge
+from magnet_helpers.contracts import as_number
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, Defense, ReformedClassifier, denoising
 from magnet_helpers.detectors import Detector, DetectorSpec, choose_threshold
 from magnet_helpers.inference import apply_model, predict
@@ -68,8 +69,7 @@ class NoiseExplorer(_Explorer):
 
     def __call__(self, noise_std: float, reformer: Defense) -> Exploration:
         """Return what `explore_noise` returns."""
-        if not 0 <= noise_std < float("inf"):
-            raise ValueError(f"noise_std must be a finite number, 0 or more, in pixel units, got {noise_std}")
+        noise_std = as_number("noise_std", noise_std, least=0, unit=", in pixel units")
         noisy = add_noise(self.images, noise_std, new_generator(self.lab.seed, "explore noise"))
         reformed = apply_model(self.reformer(reformer), noisy)
         rows = {"noisy": self.answered(noisy), "reformed": self.answered(reformed)}
@@ -88,7 +88,7 @@ class _FGSMExplorer(_Explorer):
 
         The gradient is that at the clean image, whatever ε is: so its sign is taken once, where it moves a pixel.
         """
-        FGSM(epsilon)  # refuses what is no ε
+        epsilon = FGSM(epsilon).epsilon  # refuses what is no ε
         if attacked not in self._signs:
             network = ReformedClassifier(self.reformer(attacked), self.classifier)
             self._signs[attacked] = (FGSM(1.0).perturb(network, self.images) - self.images).sign()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from magnet_helpers.attacks import CarliniWagner, ElasticNet
+from magnet_helpers.contracts import as_count
 from magnet_helpers.defenses import NO_REFORMER, Defense
 from magnet_helpers.lab.budget import Budget
 from magnet_helpers.lab.lab import PAPER_ATTACK
@@ -87,6 +88,7 @@ def protocol(
         raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     if "cross" in parts and len(seeds) < 2:
         raise ValueError("to cross classifiers and reformers takes at least two seeds")
+    seeds, images = [as_count("seeds", seed) for seed in seeds], as_count("images", images, least=1)
     steps = [_reports_of_seed(budget, seed, parts, images, n_classes) for seed in seeds]
     return [*steps, _crossed_reports(budget, seeds, images, n_classes)] if "cross" in parts else steps
 
@@ -100,7 +102,8 @@ def attack_study(budget: Budget, seed: int, images: int | None = None, n_classes
         images: number of test images; the budget's by default.
         n_classes: of the images.
     """
-    specs, count = TrainingSpecs(budget, seed, n_classes), images or budget.trial_images
+    specs = TrainingSpecs(budget, seed, n_classes)
+    count = budget.trial_images if images is None else as_count("images", images, least=1)
     confident = [*confident_threats(budget, CarliniWagner), *confident_threats(budget, ElasticNet)]
     return [
         *all_trials(UNDER_ATTACK, all_threats(budget), count, specs),

@@ -142,7 +142,7 @@ def test_labels_that_are_refused(labels, got):
 
 @pytest.mark.parametrize("epsilon", [-0.1, 1.1, 76.5, float("nan"), float("inf")])
 def test_impossible_epsilons(epsilon):
-    with pytest.raises(ValueError, match=rf"epsilon must be in \[0, 1\], in pixel units, got {epsilon}"):
+    with pytest.raises(ValueError, match=rf"epsilon must be .*in \[0, 1\], in pixel units, got {epsilon}"):
         FGSM(epsilon)
 
 

@@ -120,13 +120,13 @@ def test_bad_input_is_named(linear, attack):
     ("make", "message"),
     [
         (lambda: SPSA(2.0), r"epsilon must be in \[0, 1\]"),
-        (lambda: SPSA(samples=0), "samples must be more than 0, got 0"),
-        (lambda: ZOO(pixels=785), "pixels at most 784"),
+        (lambda: SPSA(samples=0), "samples must be at least 1, got 0"),
+        (lambda: ZOO(pixels=785), "pixels must be at most 784"),
         (lambda: ZOO(confidence=-1), "confidence must be at least 0"),
         (lambda: ZOO(difference=0), "difference must be more than 0"),
         (lambda: Square(-0.1), "epsilon must be"),
-        (lambda: Square(queries=0), "queries must be more than 0"),
-        (lambda: HopSkipJump("L1"), 'norm must be "L2" or "L∞"'),
+        (lambda: Square(queries=0), "queries must be at least 1"),
+        (lambda: HopSkipJump("L1"), "norm must be one of L2, L∞, got 'L1'"),
         (lambda: HopSkipJump(queries=10), "first_queries must be at most queries"),
     ],
 )

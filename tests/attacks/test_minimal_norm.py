@@ -174,9 +174,9 @@ def test_an_undefended_model_falls_and_nothing_else_changes(curved, attack):
         (lambda: ElasticNet(learning_rate=0), "learning_rate must be more than 0"),
         (lambda: ElasticNet(beta=-0.1), "beta must be at least 0"),
         (lambda: DDN(steps=0), "steps must be at least 1"),
-        (lambda: DDN(gamma=1), "gamma must be less than 1"),
+        (lambda: DDN(gamma=1), "gamma must be more than 0 and less than 1"),
         (lambda: JSMA(theta=0), "theta must be"),
-        (lambda: JSMA(gamma=2), "gamma must be at most 1"),
+        (lambda: JSMA(gamma=2), "gamma must be more than 0 and at most 1"),
     ],
 )
 def test_settings_that_are_refused(make, message):

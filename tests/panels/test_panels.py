@@ -155,7 +155,7 @@ def test_scores_thresholds_and_refusals_are_those_computed_apart(lab, five, spec
             lambda lab: explore_attack(lab, 0.1, "black box"),
             "must be one of Knowledge: classifier or reformer, got 'black box'",
         ),
-        (lambda lab: explore_detector(lab, 0.1, 2.0), r"a false-positive rate lies in \[0, 1\], got 2.0"),
+        (lambda lab: explore_detector(lab, 0.1, 2.0), r"false_positive_rate must be in \[0, 1\], got 2.0"),
         (lambda lab: explore_detector(lab, 0.1, 0.1, VANILLA), "one of DETECTORS, got Defense"),
         (lambda lab: noise_panel(lab, []), "the menu needs at least one reformer"),
         (lambda lab: attack_panel(lab, []), "the menu needs at least one reformer"),

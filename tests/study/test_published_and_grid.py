@@ -154,7 +154,7 @@ def test_what_the_paper_does_not_print():
         contractive(0.5),
         denoising(0.6),
         stacked(4, 0.4),
-        Defense("vanilla", noise_std=0.1),
+        Defense("magnet_1", noise_std=0.1),
     ):
         assert all(paper_number(defense, setting) is None for setting in PAPERS_SETTINGS)
 
