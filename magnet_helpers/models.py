@@ -39,7 +39,7 @@ def _starting_dark(last: LayerT) -> LayerT:
 def _grey(images: Tensor) -> Tensor:
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return images  # to a trace the shape is one more input of the network
-    return check_shape(images, IMAGE_SHAPE)
+    return check_shape(images, IMAGE_SHAPE[0], IMAGE_SHAPE[1:])
 
 
 class ConvClassifier(nn.Module):

@@ -207,6 +207,7 @@ def in_batches(
         if seed is not None:
             stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
             torch.manual_seed(seed)
+        images = images.detach().contiguous()  # libraries view them, and take them to NumPy
         for start in tqdm(range(0, len(images), size), desc=label, leave=False):
             batch = slice(start, start + size)
             batch_labels = None if labels is None else labels[batch].to(device)

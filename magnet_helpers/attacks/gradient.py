@@ -181,12 +181,14 @@ class PGD(IFGSM):
         self, model: nn.Module, images: Tensor, labels: Tensor | None = None, *, predicted: Tensor | None = None
     ) -> Tensor:
         """Return the adversarial images, as `GradientAttack.perturb` does."""
-        if not self.restarts or not len(images):
+        if not self.restarts:
             return super().perturb(model, images, labels, predicted=predicted)
         labels = self._labels(model, images, labels, predicted)
+        if not len(images):
+            return images.clone()
         if labels is None:
             labels = predict(model, images)
-        adversarial = images.clone()
+        adversarial = images.detach().clone()
         todo = torch.arange(len(images))
         for number in range(self.restarts):
             todo_labels, seed = labels[todo], derived_seed(self.seed, f"restart {number}")

@@ -53,14 +53,18 @@ def check_images(images: object, *, bounded: bool = True) -> Tensor:
     return pixels
 
 
-def check_shape(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Return images (N, C, H, W), of a kind that has pixels; raise a ValueError unless (C, H, W) are these."""
-    if tuple(_of_pixels(images).shape[-3:]) != shape:
-        channels, height, width = shape
-        raise ValueError(
-            f"images must have shape (N, {channels}, {height}, {width}), got {tuple(images.shape)}: "
-            f"{shape_advice(images.shape, channels, (height, width))}"
-        )
+def check_shape(images: Tensor, channels: int = 1, size: tuple[int, int] | None = None) -> Tensor:
+    """Return images (N, C, H, W), of a kind that has pixels; raise a ValueError unless C, H and W are these.
+
+    Args:
+        images: one image without an axis of images is let pass, (C, H, W).
+        channels: C.
+        size: H and W; None: any.
+    """
+    shape = tuple(_of_pixels(images).shape)
+    if len(shape) < 3 or shape[-3] != channels or size not in (None, shape[-2:]):
+        wanted = f"(N, {channels}, {f'{size[0]}, {size[1]}' if size else 'H, W'})"
+        raise ValueError(f"images must have shape {wanted}, got {shape}: {shape_advice(shape, channels, size)}")
     return images
 
 

@@ -32,7 +32,7 @@ class LabeledImages:
     def __post_init__(self) -> None:
         try:
             pixels = check_images(self.images)
-            check_shape(pixels, (self.CHANNELS, 28, 28))
+            check_shape(pixels, self.CHANNELS, (28, 28))
             if pixels.ndim != 4 or not len(pixels):
                 wanted, advice = f"(N, {self.CHANNELS}, 28, 28) with N at least 1", "give them an axis of images"
                 raise ValueError(f"images must have shape {wanted}, got {tuple(pixels.shape)}: {advice}")

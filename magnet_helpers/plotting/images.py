@@ -53,7 +53,7 @@ def plot_image_grid(
 def _check_row(name: str, images: Tensor) -> None:
     try:
         pixels = check_images(images, bounded=False)
-        check_shape(pixels, (1, *pixels.shape[-2:]))
+        check_shape(pixels)
         if pixels.numel() and pixels.min() >= 0:
             check_images(images)
     except (TypeError, ValueError) as error:
@@ -63,7 +63,7 @@ def _check_row(name: str, images: Tensor) -> None:
 
 def plot_tiles(images: Tensor, title: str, note: str = "", *, columns: int = 8) -> Figure:
     """Draw images (N, 1, H, W) as numbered tiles, each scaled to its own range, for example the maps of a code."""
-    check_shape(check_images(images, bounded=False), (1, *images.shape[-2:]))
+    check_shape(check_images(images, bounded=False))
     rows = -(-len(images) // columns)
     figure, grid = new_figure(rows, columns, (0.85 * columns, 0.95 * rows + 0.7), note, squeeze=False)
     for index, axes in enumerate(grid.flat):

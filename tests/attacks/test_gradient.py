@@ -73,7 +73,7 @@ def test_known_predictions_are_not_computed_again():
     assert len(calls) - computed < computed
     given = FGSM(0.1, "given").perturb(model, IMAGES, LABELS)
     assert torch.equal(FGSM(0.1, "given").perturb(model, IMAGES, LABELS, predicted=answers), given)
-    with pytest.raises(ValueError, match=f"predicted must have an answer for each of {len(IMAGES)} images, got 1"):
+    with pytest.raises(ValueError, match=f"a label for each of the {len(IMAGES)} images, got 1 predicted"):
         FGSM().perturb(model, IMAGES, predicted=answers[:1])
 
 
