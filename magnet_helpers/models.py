@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.contracts import check_shape
+from magnet_helpers.contracts import as_count, check_shape
 
 IMAGE_SHAPE = (1, 28, 28)
 CODE_SHAPE = (32, 7, 7)
@@ -56,6 +56,7 @@ class ConvClassifier(nn.Module):
 
     def __init__(self, n_classes: int = 10) -> None:
         super().__init__()
+        n_classes = as_count("n_classes", n_classes, least=2)
         self.features = nn.Sequential(
             nn.Conv2d(1, 32, 5, padding="same"),  # (N, 32, 28, 28)
             nn.MaxPool2d(2),  # (N, 32, 14, 14)
@@ -94,6 +95,7 @@ class ConvAutoencoder(nn.Module):
 
     def __init__(self, decoder_width: int = 32) -> None:
         super().__init__()
+        decoder_width = as_count("decoder_width", decoder_width, least=1)
         self.encoder = nn.Sequential(
             nn.Conv2d(1, 32, 3, padding="same"),  # (N, 32, 28, 28)
             nn.MaxPool2d(2),  # (N, 32, 14, 14)

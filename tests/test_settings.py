@@ -62,6 +62,7 @@ from magnet_helpers.intervals import Accuracy, share
 from magnet_helpers.jacobian import jacobian_frobenius_squared
 from magnet_helpers.lab.budget import BUDGETS, SMOKE, Budget
 from magnet_helpers.lab.trainings import TrainingSpecs
+from magnet_helpers.lab.trials import Trial
 from magnet_helpers.losses import (
     ContractiveLoss,
     DenoisingLoss,
@@ -71,11 +72,14 @@ from magnet_helpers.losses import (
     add_noise,
 )
 from magnet_helpers.magnet import MagNet, RandomReformer
+from magnet_helpers.models import ConvAutoencoder, ConvClassifier
 from magnet_helpers.seeds import derived_seed
+from magnet_helpers.study.grid import MAGNET
 from magnet_helpers.study.plan import attack_study, protocol
+from magnet_helpers.study.threats import CLEAN
 from magnet_helpers.training import TrainingConfig
 
-IMAGES = tiny_images(6).images
+IMAGES, LABELS = tiny_images(6).images, tiny_images(6).labels
 SPELLINGS = {
     "int": int,
     "float": float,
@@ -152,6 +156,7 @@ OTHER_NUMBERS = {
     "threshold": (lambda x: choose_threshold(torch.rand(9), x), "false_positive_rate"),
     "noise": (lambda x: add_noise(IMAGES, x, torch.Generator().manual_seed(0)), "noise_std"),
     "rejected": (lambda x: RejectedAsClass(MagNet(nn.Identity(), None, {}), x), "scale"),
+    "size": (lambda x: FGSM().run(tiny_classifier(), IMAGES, LABELS).within("L2", x), "largest"),
     "substitute": (lambda x: train_substitute(tiny_classifier(), IMAGES, step=x), "step"),
 }
 COUNTS = {
@@ -189,6 +194,8 @@ COUNTS = {
     "spread": (lambda n: tiny_images(9).spread(n).labels.tolist(), "n"),
 }
 OTHER_COUNTS = {
+    "classes": (ConvClassifier, "n_classes"),
+    "width": (ConvAutoencoder, "decoder_width"),
     "p": (lambda n: ReconstructionDetector(nn.Identity(), n), "p"),
     "draws": (lambda n: ExpectationOverTransformation(nn.Identity(), n), "draws"),
     "rounds": (lambda n: train_substitute(tiny_classifier(), IMAGES, rounds=n), "rounds"),
@@ -383,6 +390,8 @@ def test_an_epsilon_of_zero_changes_nothing(attack, is_right):
         (lambda: Threat(FGSM, "classifier"), "a threat is an attack with its settings"),
         (lambda: Threat(DetectorAwarePGD(), Knowledge.REFORMER), "its attackers know everything, got 'reformer'"),
         (lambda: TrainingConfig(1, precision="float16"), "precision must be one of"),
+        (lambda: FGSM().run(tiny_classifier(), IMAGES, LABELS).within("L3", 1), "norm must be one of L0, L1, L2, L∞"),
+        (lambda: Trial(MAGNET, CLEAN, 9, TrainingSpecs(SMOKE, 0)), "a trial needs an attacker who knows something"),
         (lambda: attack_study(SMOKE, 0, 0), "images must be at least 1, got 0"),
     ],
 )

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers.contracts import check_alike, check_images, check_labels, set_numbers, warn_of_probabilities
+from magnet_helpers.contracts import (
+    as_number,
+    check_alike,
+    check_choice,
+    check_images,
+    check_labels,
+    set_numbers,
+    warn_of_probabilities,
+)
 from magnet_helpers.device import device_of, full_precision
 from magnet_helpers.fast.switch import sooner
 from magnet_helpers.inference import BATCH_SIZE, frozen, n_classes_of, outputs_of_a_few, predict
@@ -76,10 +84,9 @@ class AttackResult:
         Raises:
             ValueError: if the norm is another, if `largest` is NaN, or if an image's change is.
         """
-        if norm not in NORMS or largest != largest:
-            raise ValueError(f"expected one of the norms {', '.join(NORMS)} and a number, got {norm!r} and {largest}")
+        check_choice("norm", norm, NORMS)
         check_images(self.adversarial, bounded=False)
-        return self.success & (self.norms[norm] <= largest + 1e-6)
+        return self.success & (self.norms[norm] <= as_number("largest", largest, least=0) + 1e-6)
 
 
 @dataclass

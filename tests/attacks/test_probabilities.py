@@ -25,9 +25,9 @@ from magnet_helpers.attacks import (
     Square,
     Transferred,
 )
-from magnet_helpers.contracts import ProbabilitiesWarning, outputs_of_a_few, warn_of_probabilities
+from magnet_helpers.contracts import ProbabilitiesWarning, warn_of_probabilities
 from magnet_helpers.detectors import DivergenceDetector, ReconstructionDetector
-from magnet_helpers.inference import predict
+from magnet_helpers.inference import outputs_of_a_few, predict
 from magnet_helpers.magnet import MagNet
 
 IMAGES = tiny_images(4).images

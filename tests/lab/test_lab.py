@@ -1,11 +1,12 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 from tiny import equal
 
-from magnet_helpers.attacks import FGSM, Knowledge
+from magnet_helpers.attacks import FGSM, CarliniWagner, DetectorAwarePGD, Knowledge
 from magnet_helpers.data import ImageData, load_images
 from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, contractive, denoising, stacked
 from magnet_helpers.detectors import DetectorSpec
@@ -18,6 +19,7 @@ from magnet_helpers.lab.lessons import start_lesson
 from magnet_helpers.lab.scheduler import make
 from magnet_helpers.lab.store import Store
 from magnet_helpers.study import reports
+from magnet_helpers.study.grid import MAGNET
 from magnet_helpers.study.reports import _comparison_frame, _comparison_record, write_comparison
 
 TINY = dataclasses.replace(
@@ -139,6 +141,34 @@ def test_the_note_says_what_the_numbers_were_made_with(lab):
 
 def test_examples_hold_one_image_of_each_digit(lab):
     assert lab.examples.labels.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("attack", [CarliniWagner(), DetectorAwarePGD(), FGSM, "FGSM"], ids=repr)
+def test_an_attack_that_no_report_is_of_is_refused_before_anything_is_trained(lab, attack, monkeypatch):
+    monkeypatch.setattr(trainings, "fit", no_training)
+    for ask in (lab.report, lab.cell, lambda defense, attack: lab.prepare([defense], attack)):
+        with pytest.raises(TypeError, match=r"a report needs an attack within ε .*for any other take `attack.run"):
+            ask(VANILLA, attack)
+
+
+@pytest.mark.parametrize("defense", ["vanilla", MAGNET, None], ids=["text", "MagNet", "nothing"])
+def test_a_report_is_of_a_defence(lab, defense):
+    with pytest.raises(TypeError, match=r"a report is of a Defense, for example denoising\(0.4\), got "):
+        lab.report(defense)
+
+
+def test_a_lab_of_nonsense_is_refused(lab):
+    with pytest.raises(TypeError, match="budget must be a Budget, got 'smoke': take get_budget of its name"):
+        again(lab, budget="smoke")
+    with pytest.raises(TypeError, match="data must be an ImageData, got a LabeledImages"):
+        again(lab, data=lab.test)
+    for seed in (1.5, True, "1"):
+        with pytest.raises((TypeError, ValueError), match="seed must be a whole number"):
+            again(lab, seed=seed)
+    assert again(lab, seed=np.int64(3)).cell(VANILLA).key == lab.cell(VANILLA).key
+    assert (
+        lab.cell(VANILLA, FGSM(1)).key == lab.cell(VANILLA, FGSM(1.0)).key == lab.cell(VANILLA, FGSM(np.float32(1))).key
+    )
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "one", "²"])
