@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import wraps
+from threading import Lock
 from typing import Literal, TypeVar
 
 import torch
@@ -89,6 +91,46 @@ def precision_on(device: torch.device, precision: Precision) -> str:
 
 
 @contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let PyTorch compute with so many threads on the CPU; None: as it does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def shared(make: Callable[[], AbstractContextManager[object]]) -> Callable[[], AbstractContextManager[None]]:
+    """Return a context for settings of the whole process: of the threads inside, the first enters it, the last leaves.
+
+    Were each thread to put back what it had found, one could find what another had set, and leave that behind.
+    """
+    lock, entered = Lock(), list[AbstractContextManager[object]]()
+    inside = 0
+
+    @wraps(make)
+    @contextmanager
+    def block() -> Iterator[None]:
+        nonlocal inside
+        with lock:
+            if not inside:
+                entered.append(make())
+                entered[0].__enter__()
+            inside += 1
+        try:
+            yield
+        finally:
+            with lock:
+                inside -= 1
+                if not inside:
+                    entered.pop().__exit__(None, None, None)
+
+    return block
+
+
+@shared
+@contextmanager
 def full_precision() -> Iterator[None]:
     """Compute convolutions in float32 on CUDA too, where PyTorch's default is to round their inputs to TF32."""
     before = torch.backends.cudnn.allow_tf32
@@ -97,3 +139,37 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which a caller's autocast does not reach the device."""
+    kind = device.type
+    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if is_on else nullcontext()
+
+
+@shared
+@contextmanager
+def _float32_by_default() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def plain_circumstances(device: torch.device) -> Iterator[None]:
+    """Compute with gradients, in float32, as if the caller had changed no default and were in no mode of PyTorch's.
+
+    Args:
+        device: of the network. If the caller has chosen another default device than the CPU, it is this one inside.
+    """
+    with ExitStack() as stack:
+        for context in (torch.inference_mode(mode=False), torch.enable_grad(), full_precision(), _float32_by_default()):
+            stack.enter_context(context)
+        stack.enter_context(without_autocast(device))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(device)
+        yield

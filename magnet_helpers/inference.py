@@ -2,37 +2,77 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from magnet_helpers.contracts import check_images, check_logits, check_reformed, check_rows, explained
-from magnet_helpers.device import device_of, full_precision
+from magnet_helpers.device import device_of, full_precision, without_autocast
 from magnet_helpers.fast.switch import sooner
+from magnet_helpers.seeds import global_numbers
 
 BATCH_SIZE = 500
 _A_FEW = 16
 
 
+@dataclass(slots=True)
+class _Frozen:
+    """A module's mode or a parameter's `requires_grad` as it was, and how many blocks of `frozen` are open for it."""
+
+    what: nn.Module | nn.Parameter
+    before: bool
+    blocks: int = 0
+
+    def thaw(self) -> None:
+        if isinstance(self.what, nn.Module):
+            self.what.training = self.before
+        elif self.what.requires_grad is not self.before:
+            self.what.requires_grad_(self.before)
+
+
+_LOCK = RLock()
+_FROZEN = dict[int, _Frozen]()  # by identity: tensors compare element by element
+
+
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Put the model into evaluation mode with parameters that take no gradients; restore both afterwards.
+    """Put the model into evaluation mode with parameters that take no gradients, and outside of autocast.
 
-    Each module's own mode and each parameter's own `requires_grad` come back, also after an error.
+    Each module's own mode and each parameter's own `requires_grad` come back, also after an error. Blocks may be
+    nested, and other threads may use the same network meanwhile: what was comes back at the end of the last block.
     """
-    modes = {module: module.training for module in model.modules()}
-    wants = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval()
-    for parameter in wants:
-        parameter.requires_grad_(False)
+    held = list[_Frozen]()
     try:
-        yield model
+        with _LOCK:
+            for module in model.modules():
+                held.append(_FROZEN.setdefault(id(module), _Frozen(module, module.training)))
+                held[-1].blocks += 1
+            model.eval()
+            for parameter in model.parameters():
+                if not parameter.is_inference():  # its `requires_grad` could not be put back
+                    held.append(_FROZEN.setdefault(id(parameter), _Frozen(parameter, parameter.requires_grad)))
+                    held[-1].blocks += 1
+                    parameter.requires_grad_(False)
+        with without_autocast(device_of(model)):
+            yield model
     finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for parameter, want in wants.items():
-            parameter.requires_grad_(want)
+        with _LOCK:
+            for each in held:
+                each.blocks -= 1
+                if not each.blocks:
+                    del _FROZEN[id(each.what)]
+                    each.thaw()
+
+
+def detached(images: Tensor) -> Tensor:
+    """Return the images without what their maker's autograd knows of them, and in the usual order in memory.
+
+    Sums over pixels depend on that order in their last bit. No number is copied unless it must.
+    """
+    return (images.clone() if images.is_inference() else images.detach()).contiguous()
 
 
 def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
@@ -44,7 +84,7 @@ def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
     device = device_of(model)
     with explained(model, images), frozen(model), sooner(model), torch.no_grad():
         batches = images.split(BATCH_SIZE)
-        return torch.cat([check_rows(model(batch.to(device)), len(batch)).cpu() for batch in batches])
+        return torch.cat([check_rows(model(batch.contiguous().to(device)), len(batch)).cpu() for batch in batches])
 
 
 def apply_model(model: nn.Module, images: Tensor) -> Tensor:
@@ -145,13 +185,12 @@ def _asked(model: nn.Module, images: Tensor) -> Any:
 
 @contextmanager
 def _same_random_numbers(model: nn.Module) -> Iterator[None]:
-    """Put back all random generators afterwards: PyTorch's own, and those that the model's parts hold."""
-    device = device_of(model)
+    """Put back all random generators afterwards: the global ones, and those that the model's parts hold."""
     generators = [
         value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Generator)
     ]
     states = [generator.get_state() for generator in generators]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with global_numbers():
         try:
             yield
         finally:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from magnet_helpers.contracts import as_count, check_images, check_pixels, explained
+from magnet_helpers.device import without_autocast
 from magnet_helpers.fast import contraction
 
 Encoder = Callable[[Tensor], Tensor]
@@ -50,20 +51,27 @@ def jacobian_frobenius_squared(
     if projections is None:
         if not len(images):
             return images.new_zeros(0)
-        with explained(encode, images):
-            sooner = contraction.frobenius_squared(encode, images)
-        if sooner is not None:
-            return sooner
-        images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
-        units = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
-
-        def of_unit(unit: Tensor) -> Tensor:
-            return _squared_norms(jvp(encode, (images,), (unit.view_as(images[0]).expand_as(images),))[1])
-
-        with explained(encode, images):
-            norms: Tensor = vmap(of_unit, chunk_size=chunk_size)(units)
-        return norms.sum(dim=0)
+        with without_autocast(images.device), explained(encode, images):
+            return _exactly(encode, images, chunk_size)
     return codes_and_frobenius_squared(encode, images, projections=projections, generator=generator)[1]
+
+
+def _no_inference_tensor(images: Tensor) -> Tensor:
+    return images.clone() if images.is_inference() and not torch.is_inference_mode_enabled() else images
+
+
+def _exactly(encode: Encoder, images: Tensor, chunk_size: int) -> Tensor:
+    images = _no_inference_tensor(images)
+    if (sooner := contraction.frobenius_squared(encode, images)) is not None:
+        return sooner
+    images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
+    units = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
+
+    def of_unit(unit: Tensor) -> Tensor:
+        return _squared_norms(jvp(encode, (images,), (unit.view_as(images[0]).expand_as(images),))[1])
+
+    norms: Tensor = vmap(of_unit, chunk_size=chunk_size)(units)
+    return norms.sum(dim=0)
 
 
 def codes_and_frobenius_squared(
@@ -86,9 +94,9 @@ def codes_and_frobenius_squared(
     if projections < 1:
         raise ValueError(f"projections must be at least 1 (or None: exact), got {projections}")
     check_pixels(images)
-    images = images.contiguous()  # forward mode writes no tangent beside an expanded tensor
+    images = _no_inference_tensor(images).contiguous()  # forward mode writes no tangent beside an expanded tensor
     total = torch.zeros(len(images), dtype=images.dtype, device=images.device)
-    source = None if generator is None else generator.device
+    source = "cpu" if generator is None else generator.device
     for _ in range(projections):
         signs = torch.randint(0, 2, images.shape, generator=generator, device=source).mul_(2).sub_(1)
         with explained(encode, images):

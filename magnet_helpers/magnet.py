@@ -266,7 +266,8 @@ class RandomReformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the images (N, C, H, W), each as its autoencoder returns it."""
-        picks = torch.randint(len(self.autoencoders), (len(images),), generator=self.generator).to(images.device)
+        kinds, source = len(self.autoencoders), self.generator
+        picks = torch.randint(kinds, (len(images),), generator=source, device=source.device).to(images.device)
         out = torch.zeros_like(images)
         for number, autoencoder in enumerate(self.autoencoders):
             chosen = (picks == number).nonzero()[:, 0]

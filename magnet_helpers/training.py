@@ -8,8 +8,7 @@ stands elsewhere: `fast` for CPUs and GPUs, `device` for precision.
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
@@ -17,12 +16,20 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers.contracts import as_number, check_choice, set_counts, set_numbers
+from magnet_helpers.contracts import as_number, check_choice, matched, set_counts, set_numbers
 from magnet_helpers.data import LabeledImages
-from magnet_helpers.device import Precision, choose_device, noise_device, place, reduced_precision
+from magnet_helpers.device import (
+    Precision,
+    choose_device,
+    cpu_threads,
+    noise_device,
+    place,
+    reduced_precision,
+    without_autocast,
+)
 from magnet_helpers.fast.cuda_graphs import are_usable, captured
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import apply_model, frozen, is_constant
+from magnet_helpers.inference import apply_model, detached, frozen, is_constant
 from magnet_helpers.losses import Loss
 from magnet_helpers.seeds import derived_seed, new_generator
 
@@ -128,16 +135,6 @@ class Checkpoint(Protocol):
         ...
 
 
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
@@ -179,7 +176,7 @@ def _validation_loss(
     model: nn.Module, loss: Loss, images: Tensor, labels: Tensor, seed: int, noise_device: torch.device
 ) -> float:
     generator = new_generator(seed, "validation noise", noise_device)
-    total = torch.zeros((), device=images.device)
+    total = torch.zeros((), dtype=torch.float32, device=images.device)
     with frozen(model), torch.no_grad():
         for batch, batch_labels in zip(
             images.split(_VALIDATION_BATCH_SIZE), labels.split(_VALIDATION_BATCH_SIZE), strict=True
@@ -188,6 +185,7 @@ def _validation_loss(
     return total.item() / len(images)
 
 
+@torch.inference_mode(mode=False)  # which switches gradients on, too
 def fit(
     model: nn.Module,
     loss: Loss,
@@ -219,7 +217,7 @@ def fit(
     """
     device = device or choose_device()
     place(model, device)
-    images, labels = train.images.to(device), train.labels.to(device)
+    images, labels = detached(train.images).to(device), detached(train.labels).to(device)
     held_out, held_out_labels = validation.images.to(device), validation.labels.to(device)
     optimizer = _adam(model, config, device)
     history = History()
@@ -227,7 +225,7 @@ def fit(
         _restore(model, optimizer, saved[0])
         history = History(saved[1])
     noise = torch.Generator(noise_device(device))
-    total = torch.zeros((), device=device)
+    total = torch.zeros((), dtype=torch.float32, device=device)
 
     def eager(batch: Tensor) -> None:
         with reduced_precision(device, config.precision):
@@ -240,11 +238,11 @@ def fit(
     step: Callable[[Tensor], None] = eager
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     steps, done = config.epochs * steps_per_epoch, len(history.epochs) * steps_per_epoch
-    # A caller may be inside `torch.no_grad()`: training is not.
     with (
-        torch.enable_grad(),
+        matched(model, images),
+        without_autocast(device),
         sooner(model),
-        _threads(config.cpu_threads),
+        cpu_threads(config.cpu_threads),
         tqdm(total=steps, initial=done, desc=label, leave=False) as bar,
     ):
         if are_usable(device) and len(train) >= config.batch_size:
@@ -253,7 +251,8 @@ def fit(
         for epoch in range(len(history.epochs), config.epochs):
             started = time.perf_counter()
             model.train()
-            order = torch.randperm(len(train), generator=new_generator(config.seed, f"order, epoch {epoch}"))
+            source = new_generator(config.seed, f"order, epoch {epoch}")
+            order = torch.randperm(len(train), generator=source, device="cpu")
             noise.manual_seed(derived_seed(config.seed, f"noise, epoch {epoch}"))
             total.zero_()
             for batch in order.to(device).split(config.batch_size):

@@ -1,10 +1,12 @@
 """What all attacks have in common: they are settings, they take a model, and they say what came of it."""
 
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from threading import get_ident
 from time import perf_counter
 from typing import ClassVar
 
@@ -18,12 +20,14 @@ from magnet_helpers.contracts import (
     check_choice,
     check_images,
     check_labels,
+    matched,
     set_numbers,
     warn_of_probabilities,
 )
-from magnet_helpers.device import device_of, full_precision
+from magnet_helpers.device import device_of, plain_circumstances, shared
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import BATCH_SIZE, frozen, n_classes_of, outputs_of_a_few, predict
+from magnet_helpers.inference import BATCH_SIZE, detached, frozen, n_classes_of, outputs_of_a_few, predict
+from magnet_helpers.seeds import global_numbers
 
 NORMS = ("L0", "L1", "L2", "L∞")
 
@@ -99,16 +103,17 @@ class Passes:
 
 @contextmanager
 def _counted(model: nn.Module) -> Iterator[Passes]:
-    """Count the images that pass a model, until the end of the block."""
-    passes = Passes()
+    """Count the images that pass a model in this thread, until the end of the block."""
+    passes, thread = Passes(), get_ident()
 
     def count_backward(gradient: Tensor) -> None:
         passes.backward += len(gradient)
 
     def count(_module: nn.Module, _inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        passes.forward += len(outputs)
-        if outputs.requires_grad:
-            outputs.register_hook(count_backward)
+        if get_ident() == thread:
+            passes.forward += len(outputs)
+            if outputs.requires_grad:
+                outputs.register_hook(count_backward)
 
     hook = model.register_forward_hook(count)
     try:
@@ -160,12 +165,12 @@ class Attack(ABC):
         Args and errors as in `perturb`.
         """
         labels, _ = check_inputs(model, images, labels)
-        images = images.detach()
         started = perf_counter()
-        adversarial, success = images.clone(), torch.zeros(0, dtype=torch.bool)
+        images = images.detach()
+        adversarial, success = images.clone(), torch.zeros(0, dtype=torch.bool, device="cpu")
         passes, count = Passes(), 1
         if len(images):
-            todo = torch.arange(len(images))
+            todo = torch.arange(len(images), device="cpu")
             if self.needs_labels:
                 todo = todo[~self.fooled(model, images, labels)]
             if len(todo):
@@ -207,19 +212,26 @@ def in_batches(
     """
     device, size = device_of(model), batch_size or BATCH_SIZE
     adversarial = []
-    with ExitStack() as stack:
-        for context in (frozen(model), sooner(model), torch.enable_grad(), full_precision(), warnings.catch_warnings()):
-            stack.enter_context(context)
-        warnings.filterwarnings("ignore", module=r"advertorch\.")  # PyTorch's, about calls that advertorch makes
-        if seed is not None:
-            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
-            torch.manual_seed(seed)
-        images = images.detach().contiguous()  # libraries view them, and take them to NumPy
+    numbers: AbstractContextManager[object] = nullcontext() if seed is None else global_numbers(seed)
+    with numbers, matched(model, images), frozen(model), sooner(model), plain_circumstances(device), _quietly():
+        images, labels = detached(images), None if labels is None else detached(labels)
         for start in tqdm(range(0, len(images), size), desc=label, leave=False):
             batch = slice(start, start + size)
             batch_labels = None if labels is None else labels[batch].to(device)
             adversarial.append(function(images[batch].to(device), batch_labels).detach().cpu())
     return torch.cat(adversarial) if adversarial else images.clone()
+
+
+@contextmanager
+def _advertorchs_warnings_ignored() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"advertorch\.")  # PyTorch's, about calls that advertorch makes
+        yield
+
+
+# Warnings are the whole process', but each thread's own in a Python without a global lock.
+_has_own_warnings = getattr(sys.flags, "context_aware_warnings", False)
+_quietly = _advertorchs_warnings_ignored if _has_own_warnings else shared(_advertorchs_warnings_ignored)
 
 
 def check_inputs(

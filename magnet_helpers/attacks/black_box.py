@@ -4,8 +4,6 @@ SPSA is advertorch's; ZOO, Square and HopSkipJump are those of the adversarial-r
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -104,10 +102,9 @@ class _OfART(Attack):
             adversarial = attack.generate(batch.cpu().numpy(), batch_labels.cpu().numpy(), **arguments)
             return torch.from_numpy(np.asarray(adversarial, np.float32)).clamp(0, 1)
 
-        with _numpy_seed(self._seed):
-            return in_batches(
-                generate, model, images, labels, seed=self._seed, label=repr(self), batch_size=self.images_at_once
-            )
+        return in_batches(
+            generate, model, images, labels, seed=self._seed, label=repr(self), batch_size=self.images_at_once
+        )
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class ZOO(_OfART):
 
     def on(self, classifier: Any) -> Any:
         """Return ART's attack on ART's view of a model."""
-        from art.attacks.evasion import ZooAttack
+        from magnet_helpers.attacks._art import ZooAttack
 
         return ZooAttack(
             classifier,
@@ -186,7 +183,7 @@ class Square(_OfART):
 
     def on(self, classifier: Any) -> Any:
         """Return ART's attack on ART's view of a model."""
-        from art.attacks.evasion import SquareAttack
+        from magnet_helpers.attacks._art import SquareAttack
 
         shape = classifier.input_shape
         if len(shape) != 3 or shape[1] != shape[2]:
@@ -227,7 +224,7 @@ class HopSkipJump(_OfART):
 
     def on(self, classifier: Any) -> Any:
         """Return ART's attack on ART's view of a model."""
-        from art.attacks.evasion import HopSkipJump as ARTs
+        from magnet_helpers.attacks._art import HopSkipJump as ARTs
 
         return ARTs(
             classifier,
@@ -241,7 +238,7 @@ class HopSkipJump(_OfART):
 
     def _arguments(self, model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Any]:
         generator = new_generator(self.seed, "HopSkipJump's beginnings")
-        noise = torch.rand((_RANDOM_STARTS, *images.shape[1:]), generator=generator).to(images)
+        noise = torch.rand((_RANDOM_STARTS, *images.shape[1:]), generator=generator, device="cpu").to(images)
         pool = torch.cat([images, noise])
         answers = predict(model, pool).to(labels.device)
         distances = torch.cdist(images.flatten(start_dim=1), pool.flatten(start_dim=1))
@@ -249,34 +246,26 @@ class HopSkipJump(_OfART):
         return {"x_adv_init": pool[distances.argmin(dim=1)].cpu().numpy()}
 
 
-class _InFloat32(nn.Module):
-    """Some of ART's attacks ask with float64 images."""
+class _Asked(nn.Module):
+    """Asks a model where it is, in float32: some of ART's attacks ask with float64 images.
+
+    It is no module of this one. ART would move it to a device that ART knows, and set its mode.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.models = (model,)
 
     def forward(self, images: Tensor) -> Tensor:
-        answers: Tensor = self.model(images.float())
+        (model,) = self.models
+        answers: Tensor = model(images.float().to(device_of(model)))
         return answers
 
 
 def _in_arts_eyes(model: nn.Module, images: Tensor, n_classes: int) -> Any:
-    from art.estimators.classification import PyTorchClassifier  # takes seconds to import
+    from magnet_helpers.attacks._art import PyTorchClassifier  # takes seconds to import
 
-    # ART moves the model to the device that it is told, so it is told where the model is.
-    place = "gpu" if device_of(model).type == "cuda" else "cpu"
     shape = tuple(images.shape[1:])
     return PyTorchClassifier(
-        _InFloat32(model), nn.CrossEntropyLoss(), shape, n_classes, clip_values=(0.0, 1.0), device_type=place
+        _Asked(model), nn.CrossEntropyLoss(), shape, n_classes, clip_values=(0.0, 1.0), device_type="cpu"
     )
-
-
-@contextmanager
-def _numpy_seed(seed: int) -> Iterator[None]:
-    state = np.random.get_state()  # noqa: NPY002  (ART draws from the global generator)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002

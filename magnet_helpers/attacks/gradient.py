@@ -189,7 +189,7 @@ class PGD(IFGSM):
         if labels is None:
             labels = predict(model, images)
         adversarial = images.detach().clone()
-        todo = torch.arange(len(images))
+        todo = torch.arange(len(images), device="cpu")
         for number in range(self.restarts):
             todo_labels, seed = labels[todo], derived_seed(self.seed, f"restart {number}")
             # advertorch draws from the global generator

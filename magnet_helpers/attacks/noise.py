@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from magnet_helpers.attacks.base import Attack, check_inputs, set_epsilon
 from magnet_helpers.contracts import set_counts
+from magnet_helpers.inference import detached
 from magnet_helpers.seeds import new_generator
 
 
@@ -30,5 +31,5 @@ class RandomNoise(Attack):
         """Return the noisy images, as `Attack.perturb` does; the model is not asked."""
         check_inputs(model, images, labels)
         generator = new_generator(self.seed, "random noise")
-        signs = torch.randint(0, 2, images.shape, generator=generator).mul(2).sub(1)
-        return (images.detach() + self.epsilon * signs).clamp(0, 1)
+        signs = torch.randint(0, 2, images.shape, generator=generator, device="cpu").mul(2).sub(1).float()
+        return (detached(images) + self.epsilon * signs).clamp(0, 1)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.contracts import as_count, as_number, check_classes, check_images
+from magnet_helpers.contracts import as_count, as_number, check_classes, check_images, matched
 from magnet_helpers.data import LabeledImages
-from magnet_helpers.device import device_of, full_precision
+from magnet_helpers.device import device_of, plain_circumstances
 from magnet_helpers.fast.switch import sooner
-from magnet_helpers.inference import BATCH_SIZE, frozen, n_classes_of, predict
+from magnet_helpers.inference import BATCH_SIZE, detached, frozen, n_classes_of, predict
 from magnet_helpers.losses import ClassificationLoss
 from magnet_helpers.models import ConvClassifier
 from magnet_helpers.seeds import derived_seed, initial_weights_from
@@ -53,10 +53,10 @@ def train_substitute(
     step, seed = as_number("step", step), as_count("seed", seed)
     if rounds < 1 or len(images) < 2:
         raise ValueError(f"a substitute needs at least 1 round and 2 images, got {rounds} and {len(images)}")
-    device = device_of(model)
+    device, images = device_of(model), detached(images)
     for number in range(rounds):
         answered = LabeledImages(images, predict(model, images))
-        with initial_weights_from(derived_seed(seed, f"substitute {number}")):
+        with plain_circumstances(device), initial_weights_from(derived_seed(seed, f"substitute {number}")):
             substitute = build()
         check_classes(answered.labels, n_classes_of(substitute, images))
         config = TrainingConfig(epochs=epochs, batch_size=min(64, len(images)), learning_rate=1e-3, seed=seed)
@@ -71,10 +71,10 @@ def train_substitute(
 def _slopes(substitute: nn.Module, answered: LabeledImages) -> Tensor:
     """Return the gradient of each image's own answer: (N, 1, 28, 28)."""
     slopes, device = [], device_of(substitute)
-    with frozen(substitute), sooner(substitute), torch.enable_grad(), full_precision():
+    with matched(substitute, answered.images), frozen(substitute), sooner(substitute), plain_circumstances(device):
         for images, labels in zip(answered.images.split(BATCH_SIZE), answered.labels.split(BATCH_SIZE), strict=True):
-            batch = images.to(device).requires_grad_()
+            batch = detached(images).to(device).requires_grad_()
             probabilities = substitute(batch).softmax(dim=1)
-            own = probabilities.gather(1, labels.to(device)[:, None]).sum()
+            own = probabilities.gather(1, detached(labels).to(device)[:, None]).sum()
             slopes.append(torch.autograd.grad(own, batch)[0].cpu())
     return torch.cat(slopes)

@@ -12,9 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from magnet_helpers.device import plain_circumstances
+
 Numbers = NDArray[np.float64]
 Case = tuple[tuple[object, ...], object, Mapping[str, object]]  # arguments, right values, hint → what a mistake gives
 _FACTORS = (2.0, 3.0, 10.0, 28.0, 100.0, 784.0)  # of two, of a batch, percent, the sides and the pixels of an image
+
+plainly = plain_circumstances(torch.device("cpu"))  # decorates a check: it judges alike whatever mode PyTorch is in
 
 
 @dataclass(frozen=True)

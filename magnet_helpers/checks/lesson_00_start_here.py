@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import torch
 
-from magnet_helpers.checks.feedback import Feedback, check
+from magnet_helpers.checks.feedback import Feedback, check, plainly
 
 
+@plainly
 def check_largest_change(largest_change: Callable[..., object]) -> Feedback:
     """Check `largest_change(images (N, 1, H, W), adversarial, same shape) → max |adversarial − images|, shape (N,)`.
 

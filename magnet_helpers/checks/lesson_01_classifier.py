@@ -8,11 +8,12 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
-from magnet_helpers.checks.feedback import Feedback, check, check_gradient
+from magnet_helpers.checks.feedback import Feedback, check, check_gradient, plainly
 
 _Z = 1.959964
 
 
+@plainly
 def check_count(count_correct: Callable[..., object]) -> Feedback:
     """Check `count_correct(logits (N, 10), labels (N,)) → (correct, total)`.
 
@@ -36,6 +37,7 @@ def check_count(count_correct: Callable[..., object]) -> Feedback:
     return check(count_correct, cases, success="correct answers are counted, and how many there were")
 
 
+@plainly
 def check_cross_entropy(cross_entropy: Callable[..., object]) -> Feedback:
     """Check `cross_entropy(logits (N, 10), labels (N,)) → mean in nats`, also for very large logits.
 
@@ -66,6 +68,7 @@ def check_cross_entropy(cross_entropy: Callable[..., object]) -> Feedback:
     return check_gradient(cross_entropy, (logits, labels), gradient, success=success) if feedback else feedback
 
 
+@plainly
 def check_wilson_interval(wilson_interval: Callable[..., object]) -> Feedback:
     """Check `wilson_interval(correct, total) → (low, high)`, the 95 % score interval of a share (Wilson 1927).
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.feedback import Feedback, check, check_gradient, off
+from magnet_helpers.checks.feedback import Feedback, check, check_gradient, off, plainly
 
 Layer = tuple[str, int] | tuple[str, int, int]  # ("conv", filters, side of a filter), ("pool", side), ("dense", units)
 
 
+@plainly
 def check_pixel_error(pixel_error: Callable[..., object]) -> Feedback:
     """Check `pixel_error(images (N, 1, H, W), reconstructions) → root of the mean squared difference, shape (N,)`.
 
@@ -31,6 +32,7 @@ def check_pixel_error(pixel_error: Callable[..., object]) -> Feedback:
     return check(pixel_error, cases, success="that is how far a pixel is off, for each image")
 
 
+@plainly
 def check_reconstruction_error(reconstruction_error: Callable[..., object]) -> Feedback:
     """Check `reconstruction_error(images (N, 1, H, W), reconstructions) → ‖x − x̂‖², shape (N,)`, its gradient too.
 
@@ -74,6 +76,7 @@ def _is_refused(function: Callable[..., object], images: Tensor, other: Tensor, 
     return off(f"{shapes} got an answer: they differ, so a ValueError must be raised before anything is computed")
 
 
+@plainly
 def check_encoder_size(encoder_size: Callable[..., object]) -> Feedback:
     """Check `encoder_size(layers, side) → (weights, numbers in the code)` for images of one channel.
 
@@ -137,6 +140,7 @@ def _unpooled(layers: Sequence[Layer], side: int) -> int:
     return count(maps, side)[1] if maps[-1][0] == "conv" else -1
 
 
+@plainly
 def check_linear_reconstructions(linear_reconstructions: Callable[..., object]) -> Feedback:
     """Check `linear_reconstructions(train (M, 1, H, W), images (N, 1, H, W), k) → images (N, 1, H, W)`.
 

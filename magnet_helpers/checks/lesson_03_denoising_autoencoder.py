@@ -7,10 +7,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.feedback import Feedback, attempt, check, compare, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, compare, off, plainly
 from magnet_helpers.seeds import initial_weights_from
 
 
+@plainly
 def check_sign_noise(sign_noise: Callable[..., object]) -> Feedback:
     """Check `sign_noise(images (N, 1, H, W), epsilon, z) → clip(x + ε·sign(z), 0, 1)`, z of the shape of x.
 
@@ -31,6 +32,7 @@ def check_sign_noise(sign_noise: Callable[..., object]) -> Feedback:
     return check(sign_noise, cases, success="noise of FGSM's size, and what comes out are images")
 
 
+@plainly
 def check_corrupt(corrupt: Callable[..., object]) -> Feedback:
     """Check `corrupt(images (N, 1, H, W), noise_std (N,), z) → clip(xᵢ + σᵢ·zᵢ, 0, 1)`, z of the shape of x.
 
@@ -64,6 +66,7 @@ def check_corrupt(corrupt: Callable[..., object]) -> Feedback:
     return check(corrupt, cases, success="each image has noise of its own level, and is still an image")
 
 
+@plainly
 def check_denoising_loss(denoising_loss: Callable[..., object]) -> Feedback:
     """Check `denoising_loss(network, images (N, 1, H, W), noise_std, z) → mean of ‖x − g(f(x̃))‖²`, its gradient too.
 
@@ -134,6 +137,7 @@ def _compare_gradients(answer: object, network: nn.Module, right: tuple[Tensor, 
     return feedback if feedback else off(f"the value is right, its gradient is not: {feedback.message}")
 
 
+@plainly
 def check_spread(spread: Callable[..., object]) -> Feedback:
     """Check `spread(outputs (N, 1, H, W), images) → mean std over the images of the outputs / that of the images`.
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.feedback import Feedback, attempt, check, compare, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, compare, off, plainly
 from magnet_helpers.inference import frozen
 from magnet_helpers.seeds import initial_weights_from
 
@@ -40,6 +40,7 @@ def _one_by_one(stages: Sequence[nn.Module], images: Tensor) -> list[Tensor]:
     return after
 
 
+@plainly
 def check_repeated(repeated: Callable[..., object]) -> Feedback:
     """Check `repeated(autoencoder, images (N, 1, H, W), times) → the images after that many passes`.
 
@@ -63,6 +64,7 @@ def check_repeated(repeated: Callable[..., object]) -> Feedback:
     return check(repeated, cases, success="what comes out goes in again, as often as asked")
 
 
+@plainly
 def check_after_each_stage(after_each_stage: Callable[..., object]) -> Feedback:
     """Check `after_each_stage(stages, images (N, 1, H, W)) → list of the images after stage 1, after stage 2, …`.
 
@@ -86,6 +88,7 @@ def check_after_each_stage(after_each_stage: Callable[..., object]) -> Feedback:
     return check(after_each_stage, cases, success="each stage gets what the one before it returned")
 
 
+@plainly
 def check_stage_images(stage_images: Callable[..., object]) -> Feedback:
     """Check `stage_images(stages, k, images (N, 1, H, W)) → the "clean" images of stage k`, counted from 1.
 
@@ -148,6 +151,7 @@ def _what_changed(before: Sequence[nn.Module], after: Sequence[nn.Module]) -> st
     return ""
 
 
+@plainly
 def check_joint_step(joint_step: Callable[..., object]) -> Feedback:
     """Check `joint_step(stages, images (N, 1, H, W), noisy, step_size) → the loss before the step`.
 

@@ -6,9 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.checks.feedback import Feedback, attempt, check, check_gradient, compare, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, check_gradient, compare, off, plainly
+from magnet_helpers.seeds import global_numbers
 
 
+@plainly
 def check_relu_layer_penalty(penalty: Callable[..., object]) -> Feedback:
     """Check `relu_layer_penalty(codes (N, m), weight (m, n)) → ‖∂h/∂x‖²_F of h = relu(W x + b)`, shape (N,).
 
@@ -36,6 +38,7 @@ def check_relu_layer_penalty(penalty: Callable[..., object]) -> Feedback:
     return check(penalty, cases, success="the closed form of a ReLU layer agrees")
 
 
+@plainly
 def check_sigmoid_layer_penalty(penalty: Callable[..., object]) -> Feedback:
     """Check `sigmoid_layer_penalty(codes (N, m), weight (m, n)) → ‖∂h/∂x‖²_F of h = σ(W x + b)`, shape (N,).
 
@@ -91,6 +94,7 @@ def _products(weight: Tensor, images: Tensor, directions: Tensor) -> Tensor:
     return slopes * (directions @ weight.T)
 
 
+@plainly
 def check_penalty_by_projections(penalty: Callable[..., object]) -> Feedback:
     """Check `penalty_by_projections(encoder, images (N, …), directions (K, N, …)) → mean of ‖J v‖²`, shape (N,).
 
@@ -161,6 +165,7 @@ class _Autoencoder(nn.Module):
         return (codes * (1 - codes)).square() @ weight.square().sum(dim=1)
 
 
+@plainly
 def check_contractive_loss(contractive_loss: Callable[..., object]) -> Feedback:
     """Check `contractive_loss(network, images (N, P), penalty_weight) → mean of ‖x − x̂‖² + λ‖∂h/∂x‖²_F`.
 
@@ -168,8 +173,7 @@ def check_contractive_loss(contractive_loss: Callable[..., object]) -> Feedback:
 
     Assignment 05, "Find the bugs".
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(53)
+    with global_numbers(53):
         network, images = _Autoencoder(), torch.rand(5, 6)
     live, penalty_weight = network.dense.weight, 0.7
 

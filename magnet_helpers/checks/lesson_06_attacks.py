@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magnet_helpers.checks.feedback import Feedback, attempt, check, off
+from magnet_helpers.checks.feedback import Feedback, attempt, check, off, plainly
+from magnet_helpers.seeds import global_numbers
 
 _EPSILON = 0.2
 
 
 def _network(seed: int) -> tuple[nn.Module, nn.Module, Tensor]:
     """Return a tiny reformer, a tiny classifier and images; the first pixel means nothing to either network."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with global_numbers(seed):
         first = nn.Linear(16, 8)
         reformer = nn.Sequential(
             nn.Flatten(), first, nn.Tanh(), nn.Linear(8, 16), nn.Sigmoid(), nn.Unflatten(1, (1, 4, 4))
@@ -93,6 +93,7 @@ def _leaves_no_trace(
     return Feedback(True, "nothing is left behind")
 
 
+@plainly
 def check_fgsm(fgsm: Callable[..., object]) -> Feedback:
     """Check `fgsm(network, images (N, 1, H, W), labels (N,), epsilon) → adversarial images`, a step on these labels.
 
@@ -114,6 +115,7 @@ def check_fgsm(fgsm: Callable[..., object]) -> Feedback:
     return Feedback(True, success) if feedback else feedback
 
 
+@plainly
 def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Feedback:
     """Check `fgsm_predicted(network, images (N, 1, H, W), epsilon) → adversarial images`, on the network's own answers.
 
@@ -140,6 +142,7 @@ def check_fgsm_predicted(fgsm_predicted: Callable[..., object]) -> Feedback:
     return Feedback(True, success) if feedback else feedback
 
 
+@plainly
 def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Feedback:
     """Check `white_box_fgsm(reformer, classifier, images (N, 1, H, W), epsilon) → adversarial images`.
 
@@ -180,6 +183,7 @@ def check_white_box_fgsm(white_box_fgsm: Callable[..., object]) -> Feedback:
     return Feedback(True, success) if feedback else feedback
 
 
+@plainly
 def check_targeted_step(targeted_step: Callable[..., object]) -> Feedback:
     """Check `targeted_step(network, images (N, 1, H, W), targets (N,), epsilon) → images`, one step towards a digit.
 

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binomtest, chi2, norm, t
 from torch import Tensor
 
-from magnet_helpers.checks.feedback import Case, Feedback, attempt, check, off
+from magnet_helpers.checks.feedback import Case, Feedback, attempt, check, off, plainly
 
 HOLDS, FALLS, UNDECIDED = "holds", "does not hold", "undecided"
 
@@ -17,6 +17,7 @@ def _by_the_rule(low: float, high: float, threshold: float) -> str:
     return HOLDS if low > threshold else FALLS if high < threshold else UNDECIDED
 
 
+@plainly
 def check_ledger_rule(ledger_rule: Callable[..., object]) -> Feedback:
     """Check `ledger_rule(low, high, threshold) → "holds"`, `"does not hold"` or `"undecided"`, for an interval.
 
@@ -57,6 +58,7 @@ def check_ledger_rule(ledger_rule: Callable[..., object]) -> Feedback:
     return off(f"the interval [{low}, {high}] with the threshold {threshold} got {answer!r}")
 
 
+@plainly
 def check_mean_with_interval(mean_with_interval: Callable[..., object]) -> Feedback:
     """Check `mean_with_interval(values, a list) → (mean, half-width of its 95 % interval)`, by Student's t.
 
@@ -98,6 +100,7 @@ def _images(won: int, lost: int, both: int, neither: int) -> tuple[Tensor, Tenso
     return first[order], second[order]
 
 
+@plainly
 def check_paired_difference(paired_difference: Callable[..., object]) -> Feedback:
     """Check `paired_difference(first (N,), second (N,)) → (won, lost, p)` of which images two defences get right.
 
@@ -163,6 +166,7 @@ def check_paired_difference(paired_difference: Callable[..., object]) -> Feedbac
     return feedback and check(parts(lambda three: three[2]), chances, success=success)
 
 
+@plainly
 def check_worst_case(worst_case: Callable[..., object]) -> Feedback:
     """Check `worst_case(correct (A, N) booleans) → share of the images that survive all attacks`.
 

@@ -8,7 +8,7 @@ import torch
 from scipy.special import rel_entr
 from torch import Tensor
 
-from magnet_helpers.checks.feedback import Feedback, check, check_gradient, off
+from magnet_helpers.checks.feedback import Feedback, check, check_gradient, off, plainly
 
 
 def _relative_entropy(first: Tensor, second: Tensor) -> Tensor:
@@ -16,6 +16,7 @@ def _relative_entropy(first: Tensor, second: Tensor) -> Tensor:
     return torch.from_numpy(rel_entr(first.numpy(), second.numpy()))
 
 
+@plainly
 def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Feedback:
     """Check `jensen_shannon(first (N, K), second (N, K)) → divergences (N,) in nats`, of float64 probabilities.
 
@@ -53,6 +54,7 @@ def check_jensen_shannon(jensen_shannon: Callable[..., object]) -> Feedback:
     return Feedback(True, "the divergences agree, also tiny ones and where a probability is 0")
 
 
+@plainly
 def check_reconstruction_score(reconstruction_score: Callable[..., object]) -> Feedback:
     """Check `reconstruction_score(images (N, 1, 28, 28), reconstructions, p) → scores (N,)`, for p = 1 and 2.
 
@@ -92,6 +94,7 @@ def check_reconstruction_score(reconstruction_score: Callable[..., object]) -> F
     return check_gradient(of_squares, (images,), slope, success=success)
 
 
+@plainly
 def check_threshold(choose_threshold: Callable[..., object]) -> Feedback:
     """Check `choose_threshold(clean_scores (n,), false_positive_rate) → (threshold, rejected)`.
 
@@ -146,6 +149,7 @@ def check_threshold(choose_threshold: Callable[..., object]) -> Feedback:
     return check(choose_threshold, cases, success="the smallest threshold that keeps the price, also with equal scores")
 
 
+@plainly
 def check_two_accuracies(two_accuracies: Callable[..., object]) -> Feedback:
     """Check `two_accuracies(rejected (N, D), answers (N,), labels (N,)) → (rejected is wrong, rejected is right)`.
 

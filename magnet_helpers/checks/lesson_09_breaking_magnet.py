@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magnet_helpers.checks.feedback import Case, Feedback, attempt, check, check_gradient, off
+from magnet_helpers.checks.feedback import Case, Feedback, attempt, check, check_gradient, off, plainly
 
 Network = Callable[[Tensor], Tensor]
 
@@ -30,6 +30,7 @@ def _tiny(generator: torch.Generator, *sizes: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+@plainly
 def check_straight_through(straight_through: Callable[..., object]) -> Feedback:
     """Check `straight_through(function, images) → function(images)`, with the gradient of the identity.
 
@@ -74,6 +75,7 @@ def _walk(
     return images
 
 
+@plainly
 def check_pgd(pgd: Callable[..., object]) -> Feedback:
     """Check `pgd(network, images (N, 1, H, W), labels (N,), epsilon, step_size, steps) → images`, from the clean ones.
 
@@ -146,6 +148,7 @@ def check_pgd(pgd: Callable[..., object]) -> Feedback:
     return check(pgd, cases, success="the images that PGD from the clean image leads to, within ε and in [0, 1]")
 
 
+@plainly
 def check_average_gradient(average_gradient: Callable[..., object]) -> Feedback:
     """Check `average_gradient(network, reformers, images (N, 1, H, W), labels (N,)) → gradient`, shaped as images.
 
@@ -205,6 +208,7 @@ def check_average_gradient(average_gradient: Callable[..., object]) -> Feedback:
     return check(average_gradient, cases, success="the mean of the reformers' gradients, for each image by itself")
 
 
+@plainly
 def check_detector_aware_gain(detector_aware_gain: Callable[..., object]) -> Feedback:
     """Check `detector_aware_gain(logits, labels, scores (N, D), thresholds (D,), weight, confidence) → gains (N,)`.
 

@@ -17,6 +17,7 @@ from magnet_helpers.contracts.networks import (
     check_rows,
     check_scores,
     explained,
+    matched,
     warn_of_probabilities,
 )
 from magnet_helpers.contracts.settings import as_count, as_number, check_choice, set_counts, set_numbers
@@ -40,6 +41,7 @@ __all__ = [
     "check_scores",
     "check_shape",
     "explained",
+    "matched",
     "set_counts",
     "set_numbers",
     "warn_of_probabilities",

@@ -19,6 +19,36 @@ class ProbabilitiesWarning(UserWarning):
 
 
 @contextmanager
+def matched(network: object, images: Tensor) -> Iterator[None]:
+    """Say in words what it is, if PyTorch refuses a network because of how its numbers were made.
+
+    Args:
+        network: a module, or a method of one.
+        images: shape (N, …).
+
+    Raises:
+        ValueError: in place of PyTorch's error, if the network's numbers are of another type than the images', or made
+            in inference mode.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        name, layers = _layers_of(network)
+        numbers = [each for layer in layers for each in (*layer.parameters(recurse=False), *layer.buffers(False))]
+        own = next((each.dtype for each in numbers if each.is_floating_point()), images.dtype)
+        if own != images.dtype:
+            raise ValueError(
+                f"a {name} of {own} must be given images of {own}, got {images.dtype}: convert them, images.to({own})"
+            ) from error
+        if any(each.is_inference() for each in numbers):
+            raise ValueError(
+                f"no gradient passes a {name} whose weights were made in torch.inference_mode(): make them outside of "
+                "it, or take copy.deepcopy(model), outside of it"
+            ) from error
+        raise
+
+
+@contextmanager
 def explained(network: object, images: Tensor) -> Iterator[None]:
     """Say what images a network was asked about, if PyTorch refuses them.
 
@@ -27,20 +57,15 @@ def explained(network: object, images: Tensor) -> Iterator[None]:
         images: shape (N, …).
 
     Raises:
-        ValueError: if their numbers are of another type than the network's, or if their shape is what PyTorch refuses.
+        ValueError: as `matched` does, and if the images' shape is what PyTorch refuses.
         RuntimeError: any other of PyTorch's errors, with a note on the images' shape.
     """
     try:
-        yield
+        with matched(network, images):
+            yield
     except RuntimeError as error:
-        model = getattr(network, "__self__", network)
-        name, shape = type(model).__name__, tuple(images.shape)
-        layers = list(model.modules()) if isinstance(model, nn.Module) else []
-        weights = [each for layer in layers for each in layer.parameters(recurse=False) if each.is_floating_point()]
-        if weights and (own := weights[0].dtype) != images.dtype:
-            raise ValueError(
-                f"a {name} of {own} must be given images of {own}, got {images.dtype}: convert them, images.to({own})"
-            ) from error
+        name, layers = _layers_of(network)
+        shape = tuple(images.shape)
         first = next((layer for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)), None)
         channels = first.in_channels if isinstance(first, nn.Conv2d) else None
         note = f"A {name} was asked about images of shape {shape}: {shape_advice(shape, channels)}."
@@ -48,6 +73,12 @@ def explained(network: object, images: Tensor) -> Iterator[None]:
             raise ValueError(f"{note} PyTorch says: {error}") from error
         error.add_note(note)
         raise
+
+
+def _layers_of(network: object) -> tuple[str, list[nn.Module]]:
+    """Return the name of a module, or of the one that a method is of, and all modules in it."""
+    model = getattr(network, "__self__", network)
+    return type(model).__name__, list(model.modules()) if isinstance(model, nn.Module) else []
 
 
 def check_logits(logits: object, count: int) -> Tensor:

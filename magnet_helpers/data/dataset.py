@@ -164,7 +164,7 @@ def split(
             f"expected validation_images from 1 to {len(pool) - 1}, got {validation_images}: they are taken "
             f"from the {len(pool)} training images of {title_of(name)}, and some must remain."
         )
-    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(split_seed))
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(split_seed), device="cpu")
     digest = hashlib.sha256(identity.encode() + contents)
     digest.update(validation_images.to_bytes(8, "little") + order.numpy().astype("<i8").tobytes())
     return ImageData(

@@ -101,7 +101,7 @@ class LabeledImages:
         n = len(self.first(n))
         if n == len(self):
             return self
-        indices = torch.arange(n) * len(self) // n
+        indices = torch.arange(n, device="cpu") * len(self) // n
         return chosen(self, indices)
 
 

@@ -16,7 +16,7 @@ from torch.func import jvp
 from torch.nn import functional as F
 
 from magnet_helpers.fast.fused import is_pooled_convolution, run_along
-from magnet_helpers.fast.switch import is_allowed, is_on
+from magnet_helpers.fast.switch import has_stand_in, is_allowed, is_on
 from magnet_helpers.fast.untouched import is_followed, is_untouched
 from magnet_helpers.models import ContractiveAutoencoder, PublishedContractiveAutoencoder
 
@@ -72,7 +72,7 @@ def _contractive(encode: Encoder) -> ContractiveAutoencoder | None:
         return None
     assert isinstance(model, ContractiveAutoencoder)
     is_whole = encode == model.encode and not vars(model).keys() & {"encode", "features"}
-    ours = frozenset({"forward"} if is_on(model.encoder) else ())
+    ours = frozenset({"forward"} if has_stand_in(model.encoder) else ())
     if is_whole and is_untouched(model.encoder, nn.Sequential, ours) and is_untouched(model.dense, nn.Linear):
         return model if model.dense.bias is not None else None
     return None

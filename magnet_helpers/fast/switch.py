@@ -61,6 +61,11 @@ def sooner(model: nn.Module) -> Iterator[None]:
                     del forward.layers.__dict__["forward"]
 
 
+def has_stand_in(layers: nn.Module) -> bool:
+    """Return whether some thread is inside a block of `sooner` for these layers: their `forward` is ours."""
+    return isinstance(vars(layers).get("forward"), _Forward)
+
+
 def is_on(layers: nn.Module) -> bool:
     """Return whether this thread is inside a block of `sooner` for these layers."""
     forward = vars(layers).get("forward")
