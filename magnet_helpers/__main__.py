@@ -42,7 +42,7 @@ def _compile_loops() -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out one of the two studies and return the exit status."""
     from magnet_helpers.study.plan import attack_study, protocol
-    from magnet_helpers.study.reports import write_attack_report, write_protocol_report
+    from magnet_helpers.study.reports import check_report, write_attack_report, write_protocol_report
     from magnet_helpers.study.run import check_seeds, run_study
 
     is_protocol = options.command == "reproduce"
@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     path = options.results or workspace() / "build" / "results" / name
     try:
         check_seeds(options.seeds)
+        check_report(path.with_suffix(".md"))
         lab = Lab(get_budget(options.budget), load_images(options.dataset))
         steps: Sequence[Sequence[Measurement]]
         if is_protocol:

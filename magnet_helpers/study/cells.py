@@ -111,6 +111,8 @@ class Cells:
 
 
 def _decoded(path: Path) -> str:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected a CSV file")
     content = path.read_bytes()
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:

@@ -40,6 +40,15 @@ def _settings(attack: Any) -> tuple[Threat, ...]:
     return tuple(Threat(attack, threat.knows) for threat in PAPERS_SETTINGS)
 
 
+def check_report(path: Path) -> None:
+    """Raise a ValueError if a report would overwrite what is none: somebody's notes, or a folder."""
+    if path.exists() and (path.is_dir() or not path.read_bytes().startswith((b"# Results: ", b"# Attacks: "))):
+        raise ValueError(
+            f"{path} would be overwritten, but is no report of a study: move it, or name another results file, as the "
+            "report is named after it"
+        )
+
+
 def write_protocol_report(path: Path, results: Results) -> None:
     """Write the tables and the ledger of the paper's protocol as Markdown."""
     first = results.rows[0]

@@ -6,7 +6,8 @@ made it.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from filelock import FileLock
 from magnet_helpers.attacks import Knowledge
 from magnet_helpers.attacks.minimal_norm import MinimalNormAttack
 from magnet_helpers.evaluation import MEASURED, DefenseReport
+from magnet_helpers.files import cannot_write
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.measurements import Report
 from magnet_helpers.lab.scheduler import Crew
@@ -134,12 +136,40 @@ def _read_results(path: Path) -> list[Row]:
     return read_rows(path, Row) if path.exists() else []
 
 
+@contextmanager
+def _locked(path: Path) -> Iterator[Path]:
+    """Let one process at a time read and write a results file, and yield the file that a link to it means.
+
+    The system releases the lock of a process that dies.
+
+    Raises:
+        StorageError: if its folder cannot be written to.
+    """
+    path = path.resolve()
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield path
+    finally:
+        lock.release()
+
+
 def _add_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Add rows to a results file, which other processes may do, too; rows in it that are not among them stay."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        by_identity = {row.identity: row for row in _read_results(path)}
-        write_rows(path, (by_identity | {row.identity: row for row in rows}).values())
+    """Add rows to a results file, which other processes may do, too; rows in it that are not among them stay.
+
+    Raises:
+        ValueError: if the file holds results of another dataset, budget or study, or is damaged.
+    """
+    new = {row.identity: row for row in rows}
+    with _locked(path) as file:
+        there = {row.identity: row for row in _read_results(file)}
+        for dataset, budget, is_protocol in {(row.dataset, row.budget, row.made is None) for row in new.values()}:
+            _check_rows(path, there.values(), (dataset, budget), is_protocol)
+        write_rows(file, (there | new).values())
 
 
 def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew: Crew | None = None) -> Results:
@@ -155,9 +185,12 @@ def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew
         The rows of these steps, as today's settings, data and code make them, whatever else the file holds.
 
     Raises:
-        ValueError: if the file holds results of another dataset or budget, or of the other study.
+        ValueError: if the file holds results of another dataset or budget, or of the other study, or is damaged.
+        StorageError: if the file cannot be written; this is known before anything is made.
     """
-    _check_file(path, (lab.data.name, lab.budget.name), is_protocol=isinstance(steps[0][0], Report))
+    with _locked(path) as file:  # before the work, not after it
+        there = _read_results(file)
+    _check_rows(path, there, (lab.data.name, lab.budget.name), is_protocol=isinstance(steps[0][0], Report))
     for number, step in enumerate(steps, start=1):
         tasks = _without_known(lab, step, _read_results(path))
         remark = f", {len(step) - len(tasks)} of {len(step)} are in the file" if len(tasks) < len(step) else ""
@@ -168,11 +201,19 @@ def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew
         finally:
             _add_rows(path, [row for task in tasks for row in rows_of(lab, task)])
     keys = {place: key for step in steps for task in step for place, key in expected_keys(lab, task).items()}
-    return Results(row for row in _read_results(path) if keys.get((*row.identity, row.n)) == row.key)
-
-
-def _check_file(path: Path, ours: tuple[str, str], is_protocol: bool) -> None:
     rows = _read_results(path)
+    ours = [row for row in rows if keys.get((*row.identity, row.n)) == row.key]
+    if others := len(rows) - len(ours):
+        print(
+            f"{path} holds {others} other rows, of other seeds, parts, settings or code: they stay there and are in no "
+            "table. For one table of several seeds name them all, what is there costs nothing",
+            file=sys.stderr,
+        )
+    return Results(ours)
+
+
+def _check_rows(path: Path, rows: Collection[Row], ours: tuple[str, str], is_protocol: bool) -> None:
+    """Raise a ValueError if a results file holds these rows and they are of another dataset, budget or study."""
     if foreign := {(row.dataset, row.budget) for row in rows} - {ours}:
         raise ValueError(f"{path} holds results of {sorted(foreign)}, these are of {ours}: name another file")
     if any((row.made is None) != is_protocol for row in rows):
