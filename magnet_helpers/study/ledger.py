@@ -5,6 +5,7 @@ A claim is a difference of two accuracies (or a count of collapses) and a thresh
 lies elsewhere, and is *undecided* otherwise. One seed is never enough for a verdict.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -182,9 +183,16 @@ def ledger_entries(results: Results) -> list[Entry]:
         papers = "–" if claim.papers is None else f"{claim.papers:+.1f}"
         ours = "not measured" if gain is None else gain.in_percent(signed=True)
         seeds = gain.n_seeds if gain else 0
-        verdict, why = claim.verdict(gain), claim.why(gain)
+        shared = set(results.find(*claim.first)) & set(results.find(*claim.second))
+        verdict, why = claim.verdict(gain), _marked(claim.why(gain), results, shared)
         entries.append(Entry(claim.text, papers, ours, seeds, verdict, gain, claim.papers, 100 * claim.threshold, why))
     return entries + [_collapse(results, defense) for defense in LOW_NOISE]
+
+
+def _marked(why: str, results: Results, seeds: Collection[int]) -> str:
+    """Return what a verdict rests on, and after it which of the results' seeds were not there for it."""
+    missing = results.without(seeds) if seeds else ""
+    return f"{why}; {missing}" if missing else why
 
 
 def _collapse(results: Results, defense: Defense) -> Entry:
@@ -204,4 +212,4 @@ def _collapse(results: Results, defense: Defense) -> Entry:
         "does not hold": "no training collapsed",
         "undecided": "some trainings collapsed" if len(rows) > 1 else "one seed is no evidence",
     }
-    return Entry(text, "1 of 1", ours, len(rows), verdict, why=whys[verdict])
+    return Entry(text, "1 of 1", ours, len(rows), verdict, why=_marked(whys[verdict], results, rows))

@@ -59,6 +59,11 @@ class Results:
         """Every seed of a reformer or classifier."""
         return sorted({seed for row in self.rows for seed in (row.classifier_seed, row.reformer_seed)})
 
+    def without(self, seeds: Iterable[int], among: Iterable[int] | None = None) -> str:
+        """Return in words which seeds, by default of all of these results, are missing; empty if none is."""
+        missing = sorted(set(self.seeds if among is None else among) - set(seeds))
+        return f"without seed{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}" if missing else ""
+
     @property
     def note(self) -> str:
         """Dataset, budget, seeds and number of images: they stand with every number."""
@@ -99,10 +104,12 @@ class Results:
 
         Raises:
             KeyError: if it was not measured.
+            ValueError: if its seeds were not measured on the same images.
         """
         rows = self.find(defense, threat, epochs)
         if not rows:
             raise KeyError(f"{defense.label} was not measured under {threat.name}")
+        _check_images(rows.values())
         return torch.stack([unpack_bits(rows[seed].not_fooled, rows[seed].n) for seed in seeds or sorted(rows)])
 
     def accuracy(self, defense: Named, threat: Threat, epochs: int | None = None) -> Accuracy | Estimate | None:
@@ -111,8 +118,13 @@ class Results:
         return measured(self.not_fooled(defense, threat, epochs=epochs)) if is_there else None
 
     def gain(self, first: Key, second: Key) -> Estimate | None:
-        """Return by how much the second is more accurate than the first, paired; None if they share no seed."""
+        """Return by how much the second is more accurate than the first, paired; None if they share no seed.
+
+        Raises:
+            ValueError: if they were not measured on the same images.
+        """
         seeds = sorted(set(self.find(*first)) & set(self.find(*second)))
+        _check_images(self.find(*each)[seed] for each in (first, second) for seed in seeds)
         return difference(self.not_fooled(*first, seeds), self.not_fooled(*second, seeds)) if seeds else None
 
     # ---- the worst case over attacks
@@ -214,6 +226,7 @@ class Results:
                 ends = max(below, key=lambda pair: pair[0]), min(above, key=lambda pair: pair[0])
                 low, high = (math.log(norm) for norm, _ in ends)
                 share_of_high = (math.log(own) - low) / (high - low) if high > low else 0.0
+                _check_images(self.find(member, threat)[seed] for member in (defense, *(member for _, member in ends)))
                 first, second = (self.not_fooled(member, threat, [seed])[0].double() for _, member in ends)
                 interpolated = (1 - share_of_high) * first + share_of_high * second
                 pairs.append((interpolated, self.not_fooled(defense, threat, [seed])[0].double()))
@@ -224,7 +237,15 @@ class Results:
     def crossed(self, defense: Named, threat: Threat) -> dict[tuple[int, int], float]:
         """Return the accuracy for each pair (classifier's seed, reformer's seed) that was measured."""
         rows = self._all_seeds(defense, threat)
+        _check_images(rows)
         return {(row.classifier_seed, row.reformer_seed): row.right / row.n for row in rows}
+
+
+def _check_images(rows: Iterable[Row]) -> None:
+    """Raise a ValueError unless these rows, which are compared or averaged, are of equally many images."""
+    by_size = {row.n: f"{row.n:,} (seed {row.reformer_seed} of {row.defense} under {row.attack})" for row in rows}
+    if len(by_size) > 1:
+        raise ValueError(f"what is compared needs the same images, got n = {' and '.join(by_size.values())}")
 
 
 def load_results(budget: str) -> Results:

@@ -26,6 +26,12 @@ def _in_words(right: Tensor) -> str:
     return str(share) if isinstance(share, Accuracy) else share.in_percent()
 
 
+def _marked(results: Results, text: str, seeds: Iterable[int], among: Iterable[int] | None = None) -> str:
+    """Return a number's text, and after it which of the seeds it lacks that stand with the table."""
+    missing = results.without(seeds, among)
+    return f"{text} ({missing})" if missing else text
+
+
 def accuracy_frame(
     results: Results,
     defenses: Iterable[Named],
@@ -36,6 +42,8 @@ def accuracy_frame(
     epochs: int | None = None,
 ) -> pd.DataFrame:
     """Return one row per defence: what is not fooled under each threat, in percent with its interval.
+
+    A number that lacks some of the results' seeds, or of those that its row counts, says which.
 
     Args:
         results: where to look.
@@ -50,11 +58,15 @@ def accuracy_frame(
     rows = []
     for defense in defenses:
         row: dict[str, object] = {"defence": defense.label}
-        if beside_paper:
-            row["seeds"] = len(results.find(defense, threats[0], epochs))
+        stated = set(results.find(defense, threats[0], epochs)) if beside_paper else None
+        if stated is not None:
+            row["seeds"] = len(stated)
         for threat in threats:
-            is_there = bool(results.find(defense, threat, epochs))
-            text = _in_words(results.not_fooled(defense, threat, epochs=epochs)) if is_there else "–"
+            seeds = results.find(defense, threat, epochs)
+            text = "–"
+            if seeds:
+                text = _in_words(results.not_fooled(defense, threat, epochs=epochs))
+                text = _marked(results, text, seeds, stated)
             if not beside_paper:
                 row[threat.name] = text
                 continue
@@ -70,10 +82,13 @@ def accuracy_frame(
 
 def _worst_case(results: Results, defense: Named, threats: Sequence[Threat]) -> str:
     budget_threats = all_threats(get_budget(results.rows[0].budget))
-    worst = results.worst_case(defense, [threat for threat in threats if threat in budget_threats.within_epsilon])
+    within = [threat for threat in threats if threat in budget_threats.within_epsilon]
+    worst = results.worst_case(defense, within)
     has_detectors = isinstance(defense, MagNetSpec) and bool(defense.detectors)
     is_open = has_detectors and not results.find(defense, budget_threats.pgd_detectors_known)
-    return "–" if worst is None or is_open else _in_words(worst)
+    if worst is None or is_open:
+        return "–"
+    return _marked(results, _in_words(worst), {seed for threat in within for seed in results.find(defense, threat)})
 
 
 def smallest_change_frame(results: Results, defenses: Iterable[Named]) -> pd.DataFrame:
@@ -101,7 +116,8 @@ def confidence_frame(results: Results, kind: type[CarliniWagner] | type[ElasticN
             continue
         row: dict[str, object] = {"κ": f"{kappa:g}"}
         for part in parts:
-            row[part.label] = _in_words(results.not_fooled(part, threat))
+            text = _in_words(results.not_fooled(part, threat))
+            row[part.label] = _marked(results, text, results.find(part, threat))
             printed = LU.get((threat.name.split(",")[0], part.label))
             if printed:
                 row[f"{part.label}, Lu et al."] = f"{printed[LU_CONFIDENCES.index(kappa)]:.1f}"

@@ -221,3 +221,18 @@ def test_the_rows_of_one_attack_name_their_own_images():
     assert results.under(GREY_BOX).note.endswith(f"n = {N}")
     (only,) = results.under(Threat(STRONG_ATTACK, Knowledge.NOTHING)).rows
     assert (only.attack, only.n) == (repr(STRONG_ATTACK), 10)
+
+
+def test_a_verdict_of_fewer_seeds_says_which_are_missing():
+    claims = {
+        "denoising beats vanilla (grey box)": None,
+        "DAE, noise 0.1 does not converge (its output is constant)": None,
+    }
+    everything = [*rows(), *(row(denoising(0.1), CLEAN, 98, seed) for seed in (0, 1, 2))]
+    gone = [(VANILLA.label, GREY_BOX.knows, 2), (denoising(0.1).label, CLEAN.knows, 2)]
+    filtered = [line for line in everything if (line.defense, line.knows, line.reformer_seed) not in gone]
+    for lines, missing in ((everything, False), (filtered, True)):
+        entries = [entry for entry in ledger_entries(Results(lines)) if entry.claim in claims]
+        assert [entry.seeds for entry in entries] == [2 if missing else 3] * 2
+        assert [entry.why.endswith("; without seed 2") for entry in entries] == [missing] * 2
+    assert not any("without" in entry.why for entry in ledger_entries(Results(rows())))

@@ -65,6 +65,19 @@ def test_a_worst_case_over_other_images_or_seeds_is_refused(other):
         Results([*ROWS, other]).worst_case(DAE)
 
 
+@pytest.mark.parametrize("ask", ["not_fooled", "gain", "crossed"])
+def test_other_numbers_of_images_are_not_averaged_or_compared(ask):
+    shorter = row(WHITE if ask == "gain" else GREY, 1, "1111")
+    results = Results([ROWS[0], shorter, row(WHITE, 0, "1111")])
+    asked = {
+        "not_fooled": lambda: results.not_fooled(DAE, GREY),
+        "gain": lambda: results.gain((DAE, GREY), (DAE, WHITE)),
+        "crossed": lambda: results.crossed(DAE, GREY),
+    }
+    with pytest.raises(ValueError, match=r"needs the same images, got n = 8 \(seed 0 of DAE .*\) and 4 \(seed"):
+        asked[ask]()
+
+
 def test_accuracies_are_means_over_seeds_and_images():
     results = Results(ROWS)
     assert results.accuracy(DAE, GREY) == estimate(torch.stack([bits("11110000"), bits("11111100")]))
@@ -147,6 +160,20 @@ def test_the_table_has_an_interval_in_every_cell():
     assert several.loc["DAE", "worst case"] == several.loc["DAE", GREY.name], (
         "of the columns that are shown and bounded"
     )
+
+
+def test_a_number_of_fewer_seeds_than_its_table_says_so():
+    rows = [row(threat, seed, "1100") for threat in (GREY, WHITE) for seed in (0, 1, 2)]
+    whole = accuracy_frame(Results(rows), [DAE], [GREY, WHITE], worst_case=True)
+    assert "without" not in whole.to_string()
+    filtered = Results(rows[:-2])
+    assert filtered.note.endswith("seeds 0, 1, 2 · n = 4")
+    frame = accuracy_frame(filtered, [DAE], [GREY, WHITE])
+    assert frame.loc["DAE", GREY.name] == whole.loc["DAE", GREY.name]
+    assert frame.loc["DAE", WHITE.name] == f"{Accuracy(2, 4)} (without seeds 1, 2)"
+    beside = accuracy_frame(filtered, [DAE], [GREY, WHITE], beside_paper=True)
+    assert beside.loc["DAE", "seeds"] == 3
+    assert beside.loc["DAE", "white box, ours"].endswith(" (without seeds 1, 2)")
 
 
 def test_never_in_several_seeds_has_an_interval_too():
