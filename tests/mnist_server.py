@@ -3,6 +3,9 @@
 import gzip
 import hashlib
 import os
+import socket
+import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +17,7 @@ import pytest
 
 from magnet_helpers.data import mnist_files
 
+CERTIFICATES = Path(__file__).parent / "data" / "certificates"  # made for these tests; their key is no secret
 PUBLISHED_FOLDER = os.environ.get("MAGNET_DATA")  # before any test changes the environment
 SMALL_SIZES = {"train": 60, "t10k": 20}
 
@@ -73,6 +77,9 @@ def isolate(monkeypatch: pytest.MonkeyPatch, home: Path) -> Path:
     monkeypatch.setenv("MAGNET_MNIST_MIRRORS", "http://127.0.0.1:9/")  # nothing listens there
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
     return home / "data" / "mnist"
 
 
@@ -100,12 +107,13 @@ class MirrorServer:
 
 
 @contextmanager
-def mirror(files: dict[str, bytes], behaviour: str = "serve") -> Iterator[MirrorServer]:
-    """Serve `files` from 127.0.0.1 in one way.
+def mirror(files: dict[str, bytes], behaviour: str = "serve", certificate: str | None = None) -> Iterator[MirrorServer]:
+    """Serve `files` from 127.0.0.1 in one way, by HTTPS if a certificate is named (a file in `CERTIFICATES`).
 
-    "serve", "unpacked" (a server that decompresses), "slow" (pauses, but goes on), "404", "html",
+    "serve", "unpacked" (a server that decompresses), "slow" (pauses, but goes on), an HTTP status, "html",
+    "login" (leads to a page), "loop" (leads to itself), "reset" (hangs up at once), "odd length" (announces none),
     "hang" (accepts and says nothing), "drip" (a byte of the header now and then), "stall" (falls
-    silent half-way), "break" (closes half-way), "once" (one file, then 404).
+    silent half-way), "break" (closes half-way), "once" (one file, then 404). To whom takes it for a proxy it says 407.
     """
     state = MirrorServer(files, behaviour)
 
@@ -120,6 +128,9 @@ def mirror(files: dict[str, bytes], behaviour: str = "serve") -> Iterator[Mirror
                 self.answer(name)
             self.close_connection = True
 
+        def do_CONNECT(self) -> None:
+            self.send_error(407)
+
         def answer(self, name: str) -> None:
             if state.behaviour == "hang":
                 state.closing.wait(60)
@@ -131,17 +142,29 @@ def mirror(files: dict[str, bytes], behaviour: str = "serve") -> Iterator[Mirror
                     if state.closing.wait(0.1):
                         return
                 return
+            if state.behaviour == "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                return
+            if state.behaviour == "loop" or (state.behaviour == "login" and name != "login"):
+                self.send_response(302)
+                self.send_header("Location", "/mnist/login")
+                self.end_headers()
+                return
+            if state.behaviour.isdecimal():
+                self.send_error(int(state.behaviour))
+                return
             once_over = state.behaviour == "once" and len(set(state.asked)) > 1
-            if state.behaviour == "404" or once_over or name not in state.files:
+            if once_over or not (name in state.files or name == "login"):
                 self.send_error(404)
                 return
-            body = state.files[name]
-            if state.behaviour == "html":
+            body = state.files.get(name, b"")
+            if state.behaviour in ("html", "login"):
                 body = b"<!DOCTYPE html><html><body>Please log in to this network.</body></html>"
             if state.behaviour == "unpacked":
                 body = gzip.decompress(body)
             self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", "many" if state.behaviour == "odd length" else str(len(body)))
             self.end_headers()
             if state.behaviour == "slow":
                 for part in np.array_split(np.frombuffer(body, np.uint8), 5):
@@ -156,7 +179,12 @@ def mirror(files: dict[str, bytes], behaviour: str = "serve") -> Iterator[Mirror
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.block_on_close = False
-    state.url = f"http://127.0.0.1:{server.server_address[1]}/mnist/"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATES / certificate, CERTIFICATES / "key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # a client that does not trust it
+    state.url = f"http{'s' * (certificate is not None)}://127.0.0.1:{server.server_address[1]}/mnist/"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -9,18 +9,22 @@ Environment variable: `MAGNET_MNIST_MIRRORS` replaces `_MIRRORS` with a space-se
 
 import os
 import queue
+import re
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import requests
 from numpy.typing import NDArray
+from requests.exceptions import ChunkedEncodingError, ProxyError, SSLError
+from requests.utils import get_environ_proxies, select_proxy
 from tqdm import TqdmWarning, tqdm
 
 from magnet_helpers.data.errors import DataError, WrongFileError
@@ -33,6 +37,15 @@ _MIRRORS = (
 _CONNECT_SECONDS = 3.0  # to reach a mirror
 _READ_SECONDS = 4.0  # of silence, after which a mirror is given up
 _DECISION_SECONDS = 8.0  # of waiting for a first byte, over all mirrors together
+_HEAD = 64  # bytes that tell a page from a file
+_PROXY = "correct HTTPS_PROXY and HTTP_PROXY, or unset them"
+_LOGIN = "this network may want you to log in, in a browser"
+_CERTIFICATE = "the clock may be wrong, or a proxy between may have one of its own: name that in REQUESTS_CA_BUNDLE"
+_REFUSED = ": access is refused, perhaps by a filter of this network"
+_MEANINGS = {
+    **{401: _REFUSED, 403: _REFUSED},
+    **{407: f": a proxy wants a name and a password; {_PROXY}", 511: f": {_LOGIN}"},
+}
 _PART_SECONDS = 24 * 3600.0  # age from which a half-written file belongs to no running download
 
 # Returns the contents of the file `path` for the name of an MNIST file; `source` is what its errors call the file.
@@ -72,15 +85,15 @@ def download_files(names: list[str], folder: Path, check: Check) -> dict[str, ND
                 arrays[name] = _fetch(url, name, folder, check)
             return arrays
         except requests.RequestException as error:
-            failures.append(f"{mirror} {_in_words(error)}.")
+            failures.append(f"{mirror} {_in_words(error, mirror)}.")
         except WrongFileError as error:
             failures.append(str(error))
         waited += min(time.monotonic() - started, _READ_SECONDS)  # progress before it is no waiting
     raise DataError(
         f"MNIST is not in {folder}, and no mirror could provide it:\n  "
         + "\n  ".join(failures)
-        + "\nGo online and try again, or set MAGNET_DATA to a folder that holds the four files, "
-        'or take the embedded data with load_images("digits").'
+        + "\nGo online and try again, or set MAGNET_DATA to a folder that holds the four files, copied from "
+        'elsewhere, or take the embedded digits: MAGNET_DATASET=digits, or load_images("digits").'
     )
 
 
@@ -103,7 +116,7 @@ def _await_first_byte(url: str, seconds: float) -> None:
     def ask() -> None:
         timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         try:
-            with requests.get(url, stream=True, timeout=timeout) as response:
+            with _in_one_kind(Exception), requests.get(url, stream=True, timeout=timeout) as response:
                 next(response.iter_content(1), b"")
         except requests.RequestException as error:
             outcome.put(error)
@@ -119,6 +132,17 @@ def _await_first_byte(url: str, seconds: float) -> None:
         raise error
 
 
+@contextmanager
+def _in_one_kind(*others: type[Exception]) -> Iterator[None]:
+    """Raise these errors as `RequestException` too: of odd addresses, headers and files of certificates."""
+    try:
+        yield
+    except requests.RequestException:
+        raise
+    except others as error:
+        raise requests.RequestException(str(error)) from error
+
+
 def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]:
     """Download one file beside its place, check it, and only then move it there."""
     try:
@@ -127,11 +151,14 @@ def _fetch(url: str, name: str, folder: Path, check: Check) -> NDArray[np.uint8]
         try:
             timeout = (_CONNECT_SECONDS, _READ_SECONDS)
             # pooch sets the total itself, but takes a bar with none for no bar.
-            with tqdm(total=1, desc=name, unit="B", unit_scale=True, leave=False) as bar:
+            with _in_one_kind(ValueError), tqdm(total=1, desc=name, unit="B", unit_scale=True, leave=False) as bar:
                 _downloader()(progressbar=bar, timeout=timeout)(url, str(part), None)
-            array = check(part, name, url)
             with part.open("rb") as file:
-                compressed = file.read(2) == GZIP_START  # some servers decompress on the way
+                head = file.read(_HEAD)
+            if head.lstrip().startswith(b"<"):
+                raise WrongFileError(f"{url} sent a web page in place of the file: {_LOGIN}.")
+            array = check(part, name, url)
+            compressed = head.startswith(GZIP_START)  # some servers decompress on the way
             place = folder / (f"{name}.gz" if compressed else name)
             if not place.exists():  # somebody may have put one there meanwhile
                 part.replace(place)
@@ -152,13 +179,31 @@ def _downloader() -> Any:
     return pooch.HTTPDownloader
 
 
-def _in_words(error: requests.RequestException) -> str:
+def _in_words(error: requests.RequestException, mirror: str) -> str:
+    """Return what a mirror did, or what stands between it and us; nothing of a proxy's address, with its password."""
+    text = str(error).rstrip(".")
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"answered with HTTP status {error.response.status_code}"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
+        status = error.response.status_code
+        phrase = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
+        return f"answered with HTTP status {status}{phrase}{_MEANINGS.get(status, '')}"
+    if isinstance(error, ProxyError) or (
+        isinstance(error, ValueError) and select_proxy(mirror, get_environ_proxies(mirror))
+    ):
+        refused = re.search(r"Tunnel connection failed: ([^'\")]+)", text)
+        did = f"refused: {refused[1]}" if refused else "cannot be reached, or its address is wrong"
+        return f"is to be reached through a proxy, which {did}; {_PROXY}"
+    if isinstance(error, SSLError):
+        reason = re.search(r"certificate verify failed: (.+?)\.? \(_ssl", text)
+        if reason:
+            return f"showed a certificate that is not trusted ({reason[1]}): {_CERTIFICATE}"
+        return f"could not be reached safely ({text.rpartition('] ')[2].partition(' (_ssl')[0]}): {_CERTIFICATE}"
+    if isinstance(error, requests.Timeout) or "timed out" in text.lower():
         return "did not answer in time"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, requests.TooManyRedirects):
+        return f"was never reached, for one address led to the next: {_LOGIN}"
+    if isinstance(error, ChunkedEncodingError):
         return "broke off half-way"
     if isinstance(error, requests.ConnectionError):
-        return "could not be reached"
-    return f"failed: {error}"
+        reasons = {"resolve": ": its name is not known here, so this machine may be offline", "aborted": ": it hung up"}
+        return "could not be reached" + next((says for word, says in reasons.items() if word in text), "")
+    return f"could not be asked: {text}"
