@@ -4,6 +4,8 @@ A gradient is a loop of its own. Where that gradient is to be differentiated aga
 by the same formula in PyTorch's operations.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,12 @@ from torch.autograd.function import Function
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
+from magnet_helpers.fast.loops import LoopError, are_there, call, give_up
+
 SHUT = 4  # `primitives.SHUT`, without numba
 Array = NDArray[Any]
 Gradients = tuple[Tensor | None, ...]
+Backward = Callable[..., Gradients]
 
 
 def between_layers(dtype: torch.dtype) -> torch.dtype:
@@ -32,7 +37,26 @@ def apply(function: type[Function], *arguments: object) -> Any:
 
 def _may_loop(*gradients: Tensor | None) -> bool:
     """Return whether loops may take these gradients: nobody differentiates what comes out, and none is a batch."""
-    return not torch.is_grad_enabled() and not any(map(_is_batch, gradients))
+    return are_there() and not torch.is_grad_enabled() and not any(map(_is_batch, gradients))
+
+
+def _or(formula: Backward) -> Callable[[Backward], Backward]:
+    """Let a formula take the place of a `backward` whose loops may not run, or do not."""
+
+    def decorator(backward: Backward) -> Backward:
+        @wraps(backward)
+        def either(ctx: Any, *gradients: Tensor | None) -> Gradients:
+            if _may_loop(*gradients):
+                try:
+                    return backward(ctx, *gradients)
+                except LoopError as error:
+                    give_up(error)
+            with torch.autocast("cpu", enabled=False):
+                return formula(ctx, *gradients)
+
+        return either
+
+    return decorator
 
 
 def _is_batch(gradient: Tensor | None) -> bool:
@@ -110,42 +134,14 @@ class FirstLayer(Function):
         count, height, width = planes.shape
         out = np.empty((count, height // 2, width // 2, len(bias)), _in_numpy(between_layers(images.dtype)))
         choice = np.empty(out.shape, np.uint8)
-        loops.forward(planes, taps, _vector(bias), out, choice)
+        call(loops.forward, planes, taps, _vector(bias), out, choice)
         ctx.save_for_backward(images, directions, weight)
         ctx.choice = choice
         if directions is None:
             return _tensor(out), None
         moved = np.empty((len(directions), *out.shape[1:]), out.dtype)
-        loops.along(_planes(directions), taps, _for_each(choice, directions), moved)
+        call(loops.along, _planes(directions), taps, _for_each(choice, directions), moved)
         return _tensor(out), _tensor(moved)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
-        """Return the gradients of what stands before the arrow above."""
-        if not _may_loop(*gradients):
-            with torch.autocast("cpu", enabled=False):
-                return FirstLayer.formula(ctx, *gradients)
-        from magnet_helpers.fast.first_layer import first_layer
-
-        *sources, weight = ctx.saved_tensors
-        loops, taps = first_layer(weight.shape[-1]), _taps(weight)
-        gradient_of_taps, gradient_of_bias = np.zeros_like(taps), np.zeros(taps.shape[1], taps.dtype)
-        results: list[Tensor | None] = [None, None, None, None]
-        for position, (gradient, source) in enumerate(zip(gradients, sources, strict=True)):
-            if gradient is None or source is None:
-                continue
-            array, choice = _array(gradient), _for_each(ctx.choice, gradient)
-            if ctx.needs_input_grad[position]:
-                planes = np.empty((len(array), *source.shape[2:]), taps.dtype)
-                loops.image_gradient(array, choice, taps, planes)
-                results[position] = torch.from_numpy(planes)[:, None]
-            if ctx.needs_input_grad[2]:
-                loops.weight_gradient(_planes(source), array, choice, gradient_of_taps, gradient_of_bias)
-                results[2] = _as_weight(gradient_of_taps, weight)
-            if ctx.needs_input_grad[3] and position == 0:  # a change along a direction does not depend on the bias
-                of_bias = torch.from_numpy(gradient_of_bias.copy())
-                results[3] = of_bias if ctx.needs_input_grad[2] else _passed(gradient, choice, weight.dtype)
-        return tuple(results)
 
     @staticmethod
     def formula(ctx: Any, *gradients: Tensor | None) -> Gradients:
@@ -166,6 +162,32 @@ class FirstLayer(Function):
                 results[3] = _passed(gradient, ctx.choice, weight.dtype)
         return tuple(results)
 
+    @staticmethod
+    @_or(formula)
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        """Return the gradients of what stands before the arrow above."""
+        from magnet_helpers.fast.first_layer import first_layer
+
+        *sources, weight = ctx.saved_tensors
+        loops, taps = first_layer(weight.shape[-1]), _taps(weight)
+        gradient_of_taps, gradient_of_bias = np.zeros_like(taps), np.zeros(taps.shape[1], taps.dtype)
+        results: list[Tensor | None] = [None, None, None, None]
+        for position, (gradient, source) in enumerate(zip(gradients, sources, strict=True)):
+            if gradient is None or source is None:
+                continue
+            array, choice = _array(gradient), _for_each(ctx.choice, gradient)
+            if ctx.needs_input_grad[position]:
+                planes = np.empty((len(array), *source.shape[2:]), taps.dtype)
+                call(loops.image_gradient, array, choice, taps, planes)
+                results[position] = torch.from_numpy(planes)[:, None]
+            if ctx.needs_input_grad[2]:
+                call(loops.weight_gradient, _planes(source), array, choice, gradient_of_taps, gradient_of_bias)
+                results[2] = _as_weight(gradient_of_taps, weight)
+            if ctx.needs_input_grad[3] and position == 0:  # a change along a direction does not depend on the bias
+                of_bias = torch.from_numpy(gradient_of_bias.copy())
+                results[3] = of_bias if ctx.needs_input_grad[2] else _passed(gradient, choice, weight.dtype)
+        return tuple(results)
+
 
 class Pool(Function):
     """Values (M, C, H, W), bias, N → ReLU(max-pool(values + bias)) of the first N; the change along the others."""
@@ -179,31 +201,13 @@ class Pool(Function):
         _, height, width, channels = array.shape
         out = np.empty((count, height // 2, width // 2, channels), array.dtype)
         ctx.choice = np.empty(out.shape, np.uint8)
-        later_layers.pool(array[:count], biases, out, ctx.choice)
+        call(later_layers.pool, array[:count], biases, out, ctx.choice)
         ctx.shape, ctx.dtype, ctx.dtype_of_bias = array.shape, values.dtype, bias.dtype
         if len(array) == count:
             return _tensor(out), None
         moved = np.empty((len(array) - count, *out.shape[1:]), out.dtype)
-        later_layers.pool_along(array[count:], _for_each(ctx.choice, moved), moved)
+        call(later_layers.pool_along, array[count:], _for_each(ctx.choice, moved), moved)
         return _tensor(out), _tensor(moved)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
-        """Return the gradients of what stands before the arrow above."""
-        if not _may_loop(*gradients):
-            with torch.autocast("cpu", enabled=False):
-                return Pool.formula(ctx, *gradients)
-        from magnet_helpers.fast import later_layers
-
-        count = len(ctx.choice)
-        out = np.zeros(ctx.shape, _in_numpy(ctx.dtype))
-        gradient_of_bias, unused = np.zeros((2, ctx.shape[3]), _in_numpy(ctx.dtype_of_bias))
-        if gradients[0] is not None:
-            later_layers.pool_gradient(_array(gradients[0]), ctx.choice, out[:count], gradient_of_bias)
-        if gradients[1] is not None:
-            array = _array(gradients[1])
-            later_layers.pool_gradient(array, _for_each(ctx.choice, array), out[count:], unused)
-        return _tensor(out), torch.from_numpy(gradient_of_bias), None
 
     @staticmethod
     def formula(ctx: Any, *gradients: Tensor | None) -> Gradients:
@@ -211,6 +215,22 @@ class Pool(Function):
         parts = [_unpooled(part, _for_each(ctx.choice, part), ctx.dtype) for part in gradients if part is not None]
         of_bias = None if gradients[0] is None else _passed(gradients[0], ctx.choice, ctx.dtype_of_bias)
         return torch.cat(parts), of_bias, None
+
+    @staticmethod
+    @_or(formula)
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        """Return the gradients of what stands before the arrow above."""
+        from magnet_helpers.fast import later_layers
+
+        count = len(ctx.choice)
+        out = np.zeros(ctx.shape, _in_numpy(ctx.dtype))
+        gradient_of_bias, unused = np.zeros((2, ctx.shape[3]), _in_numpy(ctx.dtype_of_bias))
+        if gradients[0] is not None:
+            call(later_layers.pool_gradient, _array(gradients[0]), ctx.choice, out[:count], gradient_of_bias)
+        if gradients[1] is not None:
+            array = _array(gradients[1])
+            call(later_layers.pool_gradient, array, _for_each(ctx.choice, array), out[count:], unused)
+        return _tensor(out), torch.from_numpy(gradient_of_bias), None
 
 
 class LastLayer(Function):
@@ -224,25 +244,9 @@ class LastLayer(Function):
         array, taps = _array(values), _taps(weight)
         count, height, width, _ = array.shape
         out = np.empty((count, 2 * height, 2 * width), taps.dtype)
-        later_layers.last_layer(array, _vector(bias), taps, _vector(last_bias)[0], out)
+        call(later_layers.last_layer, array, _vector(bias), taps, _vector(last_bias)[0], out)
         ctx.save_for_backward(values, bias, weight)
         return torch.from_numpy(out)[:, None]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        """Return the gradients of what stands before the arrow above."""
-        if not _may_loop(gradient):
-            with torch.autocast("cpu", enabled=False):
-                return LastLayer.formula(ctx, gradient)
-        from magnet_helpers.fast import later_layers
-
-        values, bias, weight = ctx.saved_tensors
-        array, biases, taps = _array(values), _vector(bias), _taps(weight)
-        out, gradient_of_bias, gradient_of_taps = np.empty_like(array), np.zeros_like(biases), np.zeros_like(taps)
-        planes = _planes(gradient)
-        later_layers.last_layer_gradient(array, biases, taps, planes, out, gradient_of_bias, gradient_of_taps)
-        results = (_tensor(out), torch.from_numpy(gradient_of_bias), _as_weight(gradient_of_taps, weight))
-        return *results, gradient.sum().reshape(1)
 
     @staticmethod
     def formula(ctx: Any, gradient: Tensor) -> Gradients:
@@ -253,3 +257,17 @@ class LastLayer(Function):
         passed = torch.where(rectified <= 0, 0, back)
         of_weight = conv2d_weight(gradient, weight.shape, rectified, stride=2, padding=1)
         return passed.to(values.dtype), passed.sum(dim=(0, 2, 3)), of_weight, gradient.sum(dim=(0, 2, 3))
+
+    @staticmethod
+    @_or(formula)
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:
+        """Return the gradients of what stands before the arrow above."""
+        from magnet_helpers.fast import later_layers
+
+        values, bias, weight = ctx.saved_tensors
+        array, biases, taps = _array(values), _vector(bias), _taps(weight)
+        out, gradient_of_bias, gradient_of_taps = np.empty_like(array), np.zeros_like(biases), np.zeros_like(taps)
+        planes = _planes(gradient)
+        call(later_layers.last_layer_gradient, array, biases, taps, planes, out, gradient_of_bias, gradient_of_taps)
+        results = (_tensor(out), torch.from_numpy(gradient_of_bias), _as_weight(gradient_of_taps, weight))
+        return *results, gradient.sum().reshape(1)

@@ -45,8 +45,11 @@ def run(layers: nn.Sequential, images: Tensor) -> Tensor:
             case [nn.ConvTranspose2d() as conv, nn.ReLU() as relu, nn.ConvTranspose2d() as last, *rest] if (
                 _is_last(conv, relu, last) and _suit(conv, images) and _suit(last, images)
             ):
-                images = apply(LastLayer, _without_bias(conv, images), conv.bias, last.weight, last.bias)
-                todo = rest
+                try:
+                    images = apply(LastLayer, _without_bias(conv, images), conv.bias, last.weight, last.bias)
+                    todo = rest
+                except loops.LoopError as error:
+                    loops.give_up(error)
             case [layer, *rest]:
                 images = layer(images)
                 todo = rest
@@ -99,7 +102,7 @@ def _is_last(conv: nn.ConvTranspose2d, relu: nn.ReLU, last: nn.ConvTranspose2d) 
 def _suit(conv: nn.Conv2d | nn.ConvTranspose2d, images: Tensor) -> bool:
     """Return whether weight, bias and images are of shapes and types that belong together."""
     weight, bias = conv.weight, conv.bias
-    if bias is None or not are_plain(images, weight, bias):
+    if bias is None or not loops.are_there() or not are_plain(images, weight, bias):
         return False
     channels = (conv.in_channels, conv.out_channels // conv.groups)
     return (
@@ -136,7 +139,11 @@ def _pooled(
             case [nn.Conv2d() as conv, pool, relu, *rest] if is_pooled_convolution(conv, pool, relu) and _halves(
                 conv, images
             ):
-                images, directions = _pooled_convolution(conv, images, directions)
+                try:
+                    images, directions = _pooled_convolution(conv, images, directions)
+                except loops.LoopError as error:
+                    loops.give_up(error)
+                    break
                 weights.append(conv.weight)
                 todo = rest
             case _:
