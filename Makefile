@@ -33,14 +33,14 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 course: $(READY)  ## run all lessons in order, write build/, print the comparison table
-	$(RUN) -m tools course --budget $(BUDGET) --dataset $(DATASET) --seed $(SEED)
+	$(RUN) -m tools course --budget '$(BUDGET)' --dataset '$(DATASET)' --seed '$(SEED)'
 
 # On all cores, one thread each: the threads of two processes on the same cores wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: $(READY)  ## unit tests, then every notebook under nbval
 	$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist loadfile
 	rm -rf build/nbval
-	MAGNET_HOME=$(CURDIR)/build/nbval MAGNET_BUDGET=smoke MAGNET_DATASET=digits MAGNET_SEED=0 \
+	MAGNET_HOME='$(CURDIR)/build/nbval' MAGNET_BUDGET=smoke MAGNET_DATASET=digits MAGNET_SEED=0 \
 		$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist loadfile \
 		--nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider notebooks
 
@@ -92,7 +92,7 @@ wheels: $(READY)  ## write dist/: what a notebook host without internet needs (R
 	$(RUN) -m pip wheel -q --no-deps -w dist -c constraints.txt . advertorch adversarial-robustness-toolbox
 
 bench: $(READY)  ## measure the speed beside a textbook's loop and other libraries
-	TQDM_DISABLE=1 $(RUN) -m tools.benchmarks --device $(DEVICE) $(if $(filter cuda%,$(DEVICE)),--rounds 3 --full)
+	TQDM_DISABLE=1 $(RUN) -m tools.benchmarks --device '$(DEVICE)' $(if $(filter cuda%,$(DEVICE)),--rounds 3 --full)
 
 clean:  ## remove build/ (trained networks too) and .venv
 	rm -rf build $(VENV)

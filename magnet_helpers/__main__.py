@@ -11,12 +11,15 @@ import torch
 
 from magnet_helpers.data import DataError, load_images
 from magnet_helpers.device import Precision, reduced_precision
-from magnet_helpers.fast.switch import sooner
+from magnet_helpers.fast.loops import are_there
+from magnet_helpers.fast.switch import is_allowed, sooner
+from magnet_helpers.files import print_anything
 from magnet_helpers.jacobian import codes_and_frobenius_squared
 from magnet_helpers.lab.budget import BUDGETS, PAPER, get_budget
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.scheduler import Crew
 from magnet_helpers.models import IMAGE_SHAPE, ContractiveAutoencoder, ConvAutoencoder, ConvClassifier
+from magnet_helpers.seeds import read_seed
 from magnet_helpers.study.plan import PARTS
 from magnet_helpers.workspace import workspace
 
@@ -72,6 +75,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _seed(text: str) -> int:
+    try:
+        return read_seed(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from error
+
+
 def _results_file(text: str) -> Path:
     """Return the path of a results file: the report beside it has the same name and ends with .md."""
     if not text.endswith(".csv"):
@@ -91,6 +101,7 @@ def _cluster(address: str, lab: Lab, stack: ExitStack) -> Crew:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="magnet_helpers", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     again = commands.add_parser("reproduce", help="run the paper's protocol for several seeds and write a results file")
@@ -100,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         text = f"default: build/results/{name}; rows are added to it"
         command.add_argument("--results", type=_results_file, metavar="FILE.csv", help=text)
         command.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, for example tcp://127.0.0.1:8786")
-        command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
+        command.add_argument("--seeds", type=_seed, nargs="+", default=[0, 1, 2], help="default: 0 1 2")
         command.add_argument("--budget", choices=BUDGETS, default=PAPER.name, help="default: paper: hours a seed")
         command.add_argument(
             "--dataset", default="mnist", metavar="NAME", help="mnist (default), digits, or a folder of IDX files"
@@ -108,7 +119,13 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)
     if options.command == "compile":
-        _compile_loops()
+        try:
+            _compile_loops()
+        except ValueError as error:
+            print(f"\n{error}", file=sys.stderr)
+            return 2
+        if not is_allowed() or not are_there():  # PyTorch's own layers do as well: no reason to stop an installation
+            print("nothing is compiled: there is no numba that works, or it is switched off", file=sys.stderr)
         return 0
     return run(options)
 

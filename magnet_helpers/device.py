@@ -29,9 +29,12 @@ def choose_device() -> torch.device:
     if name and name.split(":")[0] not in present:
         raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {name!r}")
     try:
-        return torch.device(name or present[0])
+        device = torch.device(name or present[0])
     except RuntimeError as error:
         raise ValueError(f"MAGNET_DEVICE must be one of {', '.join(present)} here, got {name!r}") from error
+    if device.type == "cuda" and device.index is not None and device.index >= (count := torch.cuda.device_count()):
+        raise ValueError(f"MAGNET_DEVICE must name one of the {count} GPUs that are here, from cuda:0 on, got {name!r}")
+    return device
 
 
 def device_of(model: nn.Module) -> torch.device:

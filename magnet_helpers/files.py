@@ -2,10 +2,19 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from uuid import uuid4
+
+
+def print_anything() -> None:
+    """Let this process print λ and ε where the console or the file behind it has no such letters: as \\u03bb."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not what a notebook or a test has put there
+            stream.reconfigure(errors="backslashreplace")
 
 
 class StorageError(OSError):

@@ -19,6 +19,17 @@ from magnet_helpers.contracts import as_count
 _GLOBAL_NUMBERS = RLock()
 
 
+def read_seed(text: str) -> int:
+    """Return the seed that somebody has written: in an environment variable, on a command line.
+
+    Raises:
+        ValueError: if it is no whole number, 0 or more.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"a seed must be a whole number, 0 or more, got {text!r}")
+    return int(text)
+
+
 def derived_seed(seed: int, purpose: str) -> int:
     """Return a seed in [0, 2⁶³) that depends on both arguments, a whole number and a text, and on nothing else."""
     seed = as_count("seed", seed)

@@ -3,6 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import equal, tiny_images, weights
 from torch import nn
 
@@ -17,7 +19,7 @@ from magnet_helpers.device import (
     reduced_precision,
 )
 from magnet_helpers.models import ConvAutoencoder
-from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator
+from magnet_helpers.seeds import derived_seed, initial_weights_from, new_generator, read_seed
 
 # ---- seeds
 
@@ -88,6 +90,15 @@ def test_threads_do_not_draw_from_each_others_initial_weights():
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
+@given(st.text(max_size=8) | st.integers().map(str))
+def test_a_written_seed_is_a_whole_number_or_refused_in_one_line(text):
+    if text.isascii() and text.isdecimal():
+        assert read_seed(text) == int(text) >= 0
+    else:
+        with pytest.raises(ValueError, match=r"\A[^\n]*0 or more, got [^\n]*\Z"):
+            read_seed(text)
+
+
 # ---- devices
 
 
@@ -97,6 +108,7 @@ def machine(monkeypatch):
 
     def has(*, cuda=False, mps=False, wanted=None):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.delenv("MAGNET_DEVICE", raising=False)
         if wanted is not None:
@@ -130,6 +142,12 @@ def test_the_device(machine, cuda, mps, wanted, expected):
 def test_a_device_that_is_not_there(machine, wanted, cuda, present):
     machine(cuda=cuda, wanted=wanted)
     with pytest.raises(ValueError, match=f"MAGNET_DEVICE must be one of {present} here, got '{wanted}'"):
+        choose_device()
+
+
+def test_a_gpu_that_is_one_too_many(machine):
+    machine(cuda=True, wanted="cuda:2")
+    with pytest.raises(ValueError, match=r"MAGNET_DEVICE must name one of the 2 GPUs .*'cuda:2'"):
         choose_device()
 
 

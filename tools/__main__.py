@@ -5,8 +5,12 @@ import sys
 from pathlib import Path
 
 from magnet_helpers.data import DataError
+from magnet_helpers.device import choose_device
+from magnet_helpers.fast.switch import is_allowed
+from magnet_helpers.files import print_anything
 from magnet_helpers.lab.budget import BUDGETS, FAST, get_budget
 from magnet_helpers.lab.lab import get_seed
+from magnet_helpers.seeds import read_seed
 from magnet_helpers.workspace import workspace
 from tools.checkout import CHECKOUT
 
@@ -71,14 +75,28 @@ def update_address(checkout: Path) -> int:
     return 0
 
 
+def _seed(text: str) -> int:
+    try:
+        return read_seed(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from error
+
+
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got {text!r}")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     """Run one command on a checkout and return the exit status."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="tools", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     course = commands.add_parser("course", help="run every lesson into build/ and print the comparison table")
     course.add_argument("--budget", choices=BUDGETS, help=f"default: MAGNET_BUDGET, else {FAST.name}")
     course.add_argument("--dataset", help="auto, mnist, digits or a folder; default: MAGNET_DATASET, else auto")
-    course.add_argument("--seed", type=int, help="default: MAGNET_SEED, else 0")
+    course.add_argument("--seed", type=_seed, help="default: MAGNET_SEED, else 0")
     commands.add_parser(
         "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"
     )
@@ -89,7 +107,7 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     grade = commands.add_parser("grade", help="grade a folder of submissions and write grades.csv and feedback")
     grade.add_argument("submissions", type=Path, help="a folder with one folder or zip file for each student")
     grade.add_argument("--grades", type=Path, default=workspace() / "build" / "grading", help="default: build/grading")
-    grade.add_argument("--workers", type=int, help="submissions at once; default: one on each core")
+    grade.add_argument("--workers", type=_workers, help="submissions at once; default: one on each core")
     grade.add_argument(
         "--unconfined", dest="confined", action="store_false", help="run students' code with your own rights"
     )
@@ -106,6 +124,8 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
 
     try:
         if options.command == "course":  # what the environment says is refused before anything is loaded
+            choose_device()
+            is_allowed()
             options.budget = get_budget(options.budget).name
             options.seed = get_seed() if options.seed is None else options.seed
     except ValueError as error:
@@ -124,7 +144,7 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     except LessonFailedError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    except DataError as error:
+    except (DataError, OSError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
     return 0

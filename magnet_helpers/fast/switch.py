@@ -14,8 +14,15 @@ _LOCK = Lock()
 
 
 def is_allowed() -> bool:
-    """Return whether anything may be faster than plain: not if the environment variable `MAGNET_FAST` is 0."""
-    return os.environ.get("MAGNET_FAST") != "0"
+    """Return whether anything may be faster than plain: not if the environment variable `MAGNET_FAST` is 0.
+
+    Raises:
+        ValueError: if it is neither 0 nor 1.
+    """
+    value = os.environ.get("MAGNET_FAST") or "1"
+    if value not in ("0", "1"):
+        raise ValueError(f"MAGNET_FAST must be 0 (PyTorch's own layers throughout) or 1, got {value!r}")
+    return value == "1"
 
 
 class _Forward:

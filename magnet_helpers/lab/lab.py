@@ -25,6 +25,7 @@ from magnet_helpers.lab.tasks import Task
 from magnet_helpers.lab.trainings import TrainingSpec, TrainingSpecs
 from magnet_helpers.lab.trials import Calibration
 from magnet_helpers.magnet import MagNet, MagNetSpec
+from magnet_helpers.seeds import read_seed
 from magnet_helpers.training import Epoch, History
 from magnet_helpers.workspace import artifacts_folder
 
@@ -37,10 +38,10 @@ def get_seed() -> int:
     Raises:
         ValueError: if it is no whole number, 0 or more.
     """
-    text = os.environ.get("MAGNET_SEED") or "0"
-    if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"MAGNET_SEED must be a whole number, 0 or more, got {text!r}")
-    return int(text)
+    try:
+        return read_seed(os.environ.get("MAGNET_SEED") or "0")
+    except ValueError as error:
+        raise ValueError(f"MAGNET_SEED: {error}") from error
 
 
 @dataclass

@@ -188,7 +188,7 @@ def _make_in_worker(task: Task, dataset: str, store: Store) -> None:
 def _start_worker(parent: int) -> None:
     torch.set_num_threads(1)
     # The parent shows the progress. A worker's own bars would be drawn over it.
-    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  (open as long as the process lives)
+    sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (open as long as it lives)
 
     def leave_with_parent() -> None:
         while os.getppid() == parent:

@@ -174,7 +174,7 @@ def test_a_lab_of_nonsense_is_refused(lab):
 @pytest.mark.parametrize("text", ["-1", "1.5", "one", "²"])
 def test_a_seed_must_be_a_whole_number(text, monkeypatch):
     monkeypatch.setenv("MAGNET_SEED", text)
-    with pytest.raises(ValueError, match="MAGNET_SEED must be a whole number, 0 or more, got"):
+    with pytest.raises(ValueError, match="MAGNET_SEED: a seed must be a whole number, 0 or more, got"):
         get_seed()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from magnet_helpers.device import precision_on
-from magnet_helpers.files import write_json, write_text
+from magnet_helpers.files import print_anything, write_json, write_text
 from magnet_helpers.lab.budget import BUDGETS, FAST
 from magnet_helpers.lab.scheduler import usable_cores
 from magnet_helpers.workspace import workspace
@@ -21,7 +21,7 @@ BENCHMARKS = ("training", "penalty", "attacks", "growth", "protocol")
 def processor() -> str:
     """Return the processor's name and which vector instructions PyTorch found there."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
@@ -41,15 +41,25 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _device(text: str) -> torch.device:
+    try:
+        device = torch.device(text)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter: PyTorch was built without CUDA
+        raise argparse.ArgumentTypeError(f"{text!r} is not here: {str(error).splitlines()[0]}") from error
+    return device
+
+
 def main() -> None:
     """Run the benchmarks."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="tools.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is measured (default 5)")
     parser.add_argument("--images", type=int, help="training images of a measured epoch (default 1536, on CUDA 12800)")
     parser.add_argument(
         "--only", choices=(*BENCHMARKS, "precision"), nargs="+", default=BENCHMARKS, help="default: all but the last"
     )
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu (default), cuda or mps")
+    parser.add_argument("--device", type=_device, default=torch.device("cpu"), help="cpu (default), cuda or mps")
     parser.add_argument("--budget", choices=BUDGETS, default=FAST.name, help="of the precision part (default fast)")
     parser.add_argument("--full", action="store_true", help="really run the paper's protocol: hours on a CPU")
     options = parser.parse_args()

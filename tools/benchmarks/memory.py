@@ -15,7 +15,7 @@ def forget_peak(device: torch.device = CPU) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
-        _CLEAR.write_text("5")
+        _CLEAR.write_text("5", encoding="utf-8")
 
 
 def peak_megabytes(device: torch.device = CPU) -> float:
@@ -26,6 +26,6 @@ def peak_megabytes(device: torch.device = CPU) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if _STATUS.exists():
-        lines = _STATUS.read_text().splitlines()
+        lines = _STATUS.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
