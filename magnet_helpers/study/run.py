@@ -11,12 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from magnet_helpers.attacks import Knowledge
 from magnet_helpers.attacks.minimal_norm import MinimalNormAttack
 from magnet_helpers.evaluation import MEASURED, DefenseReport
-from magnet_helpers.files import cannot_write
+from magnet_helpers.files import exclusively
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.measurements import Report
 from magnet_helpers.lab.scheduler import Crew
@@ -146,16 +144,8 @@ def _locked(path: Path) -> Iterator[Path]:
         StorageError: if its folder cannot be written to.
     """
     path = path.resolve()
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
+    with exclusively(path.with_name(f".{path.name}.lock"), f"another process is writing {path}: waiting for it"):
         yield path
-    finally:
-        lock.release()
 
 
 def _add_rows(path: Path, rows: Iterable[Row]) -> None:
