@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -87,6 +87,10 @@ def make(task: Task, data: ImageData, store: Store, device: torch.device) -> Art
     if artifact is None:
         raise RuntimeError(f"{store.folder(settings)} was written and cannot be read: is the disk sound?")
     return artifact
+
+
+class WorkerLostError(RuntimeError):
+    """A worker process was killed while it made something."""
 
 
 class Crew(ABC):
@@ -165,7 +169,9 @@ class Processes(Crew):
 
     def __init__(self, size: int, data: ImageData, store: Store) -> None:
         self.size, self.dataset, self.store = size, data.source, store
-        self.executor = ProcessPoolExecutor(size, get_context("spawn"), _start_worker, (os.getpid(),))
+        context = get_context("spawn")
+        self.stopped = context.RawValue("b", False)  # shared, and without a lock that a killed worker would keep
+        self.executor = ProcessPoolExecutor(size, context, _start_worker, (os.getpid(), self.stopped))
 
     def submit(self, task: Task) -> "Future[None]":
         """Begin a task in one of the processes."""
@@ -174,6 +180,17 @@ class Processes(Crew):
     def close(self) -> None:
         """Begin nothing more, and do not wait for what has begun."""
         self.executor.shutdown(wait=False, cancel_futures=True)
+
+    def __exit__(self, *raised: object) -> None:
+        error = raised[1]
+        if isinstance(error, KeyboardInterrupt):  # else this process could not end before what has begun
+            self.stopped.value = True
+        self.close()
+        if isinstance(error, BrokenExecutor):
+            raise WorkerLostError(
+                "a worker process was ended from outside, perhaps because memory was short. What was done is kept: the "
+                "same call goes on from there"
+            ) from error
 
 
 @cache
@@ -185,13 +202,13 @@ def _make_in_worker(task: Task, dataset: str, store: Store) -> None:
     make(task, _images_of_worker(dataset), store, torch.device("cpu"))
 
 
-def _start_worker(parent: int) -> None:
+def _start_worker(parent: int, stopped: Any) -> None:
     torch.set_num_threads(1)
     # The parent shows the progress. A worker's own bars would be drawn over it.
     sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (open as long as it lives)
 
     def leave_with_parent() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and not stopped.value:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         os._exit(1)
 

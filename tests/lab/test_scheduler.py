@@ -206,7 +206,8 @@ def test_a_containers_share_of_its_machine_counts(monkeypatch):
     assert usable_cores() == 1
 
 
-KILLED = """
+STOPPED = """
+import signal
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
@@ -217,8 +218,9 @@ from magnet_helpers.lab.store import Artifact, Store
 from magnet_helpers.lab.tasks import Task
 from magnet_helpers.lab.trainings import TrainingSpecs
 if __name__ == "__main__":
-    crew = Processes(1, load_images("digits"), Store(Path(sys.argv[1] + "-store")))
-    carry_out([Number(sys.argv[1], does="sleep")], crew)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Processes(1, load_images("digits"), Store(Path(sys.argv[1] + "-store"))) as crew:
+        carry_out([Number(sys.argv[1], does="sleep")], crew)
 """
 
 
@@ -228,21 +230,38 @@ def is_running(process: int) -> bool:
     return said.stdout.strip() not in ("", "Z", "Z+")
 
 
-def test_workers_leave_with_a_parent_that_was_killed(tmp_path):
+@pytest.fixture
+def parent_and_worker(tmp_path):
     script, pid_file = tmp_path / "script.py", tmp_path / "pid"
-    script.write_text(KILLED)
+    script.write_text(STOPPED)
     here = Path(__file__).parent
     command = [sys.executable, str(script), str(pid_file), str(here), str(here.parent)]
-    parent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    worker = int(pid_file.read_text())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as parent:
+        deadline = time.monotonic() + 60
+        while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield parent, int(pid_file.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_leave_with_a_parent_that_was_told_to_stop(parent_and_worker, number):
+    parent, worker = parent_and_worker
+    parent.send_signal(number)
+    parent.wait(30)
+    deadline = time.monotonic() + 20
     while is_running(worker) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not is_running(worker)
+
+
+def test_a_worker_that_was_killed_is_said(parent_and_worker):
+    parent, worker = parent_and_worker
+    os.kill(worker, signal.SIGKILL)
+    _, said = parent.communicate(timeout=30)
+    assert parent.returncode == 1
+    *_, last = said.strip().splitlines()
+    assert last.startswith("magnet_helpers.lab.scheduler.WorkerLostError: a worker process was ended from outside")
+    assert "goes on from there" in last
 
 
 def test_prepared_networks_are_those_that_come_one_after_the_other(tmp_path, monkeypatch):
