@@ -1,6 +1,7 @@
 """The command line: `python -m magnet_helpers` and a command; `--help` lists them."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -118,6 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     commands.add_parser("compile", help="compile the fast loops now and not in the first lesson (half a minute, once)")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends this process may go on later, too
     if options.command == "compile":
         try:
             _compile_loops()

@@ -1,15 +1,17 @@
 """The workshop's command line: `python -m tools` and a command; `--help` lists them."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 from magnet_helpers.data import DataError
 from magnet_helpers.device import choose_device
 from magnet_helpers.fast.switch import is_allowed
-from magnet_helpers.files import print_anything
+from magnet_helpers.files import exclusively, print_anything
 from magnet_helpers.lab.budget import BUDGETS, FAST, get_budget
 from magnet_helpers.lab.lab import get_seed
+from magnet_helpers.lab.scheduler import WorkerLostError
 from magnet_helpers.seeds import read_seed
 from magnet_helpers.workspace import workspace
 from tools.checkout import CHECKOUT
@@ -28,17 +30,17 @@ def run_coursework(options: argparse.Namespace, checkout: Path) -> int:
     except ImportError as error:
         print(f"{error}; coursework needs the extra `coursework`: pip install '.[coursework]'", file=sys.stderr)
         return 2
-    if options.command == "student":
-        assignments = read_assignments(sources)
-        path = zip_student_copies(assignments, workspace() / "build" / "student" / "assignments.zip")
-        print(f"{len(assignments)} assignments in {path}")
-        return 0
     try:
+        if options.command == "student":
+            assignments = read_assignments(sources)
+            path = zip_student_copies(assignments, workspace() / "build" / "student" / "assignments.zip")
+            print(f"{len(assignments)} assignments in {path}")
+            return 0
         path = grade_folder(sources, options.submissions, options.grades, options.workers, confined=options.confined)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130
-    except (ConfinementError, GradingError, SubmissionError) as error:
+    except (ConfinementError, GradingError, SubmissionError, OSError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
     print(f"marks {path}\nfeedback {path.parent / 'feedback'}\nfor the tasks that a person reads: {path.parent}")
@@ -69,7 +71,7 @@ def update_address(checkout: Path) -> int:
     try:
         write_address(checkout)
         write_student_copies(read_assignments(folder / "source"), folder)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
     return 0
@@ -114,6 +116,7 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     again = commands.add_parser("stamp", help="give kept rows today's key, after a change proven to change no number")
     again.add_argument("results", type=Path, nargs="+", help="results files, for example data/results/paper.csv")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends this process may go on later, too
     if options.command == "stamp":
         return run_stamp(options.results)
     if options.command in ("student", "grade"):
@@ -131,20 +134,22 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     except ValueError as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
+    lock = workspace() / "build" / ".course.lock"  # two courses with other settings would mix what they write
     try:
-        if options.command == "course":
-            run_course(checkout, budget=options.budget, dataset=options.dataset, seed=options.seed)
-        else:
-            if options.command == "notebooks":
-                Course(checkout, FAST.name, "mnist", 0).run(checkout / "notebooks")
-            return update_address(checkout)
+        with exclusively(lock, f"another process runs the lessons into {lock.parent}: waiting for it"):
+            if options.command == "course":
+                run_course(checkout, budget=options.budget, dataset=options.dataset, seed=options.seed)
+            else:
+                if options.command == "notebooks":
+                    Course(checkout, FAST.name, "mnist", 0).run(checkout / "notebooks")
+                return update_address(checkout)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was", file=sys.stderr)
         return 130
     except LessonFailedError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    except (DataError, OSError) as error:
+    except (DataError, OSError, WorkerLostError) as error:  # no room on the disk, for example
         print(f"\n{error}", file=sys.stderr)
         return 2
     return 0

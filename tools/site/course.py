@@ -19,12 +19,14 @@ from nbformat import NotebookNode
 
 import magnet_helpers
 from magnet_helpers.data import load_images
-from magnet_helpers.files import write_text
+from magnet_helpers.files import write_bytes, write_text
 from magnet_helpers.lab import lessons
 from magnet_helpers.lab.budget import get_budget
 from magnet_helpers.lab.code_version import code_version
-from magnet_helpers.lab.lab import get_seed
+from magnet_helpers.lab.lab import Lab, get_seed
 from magnet_helpers.lab.lessons import LESSONS, Lesson
+from magnet_helpers.study.grid import GRID
+from magnet_helpers.study.reports import write_comparison
 from magnet_helpers.workspace import workspace
 from tools.site.address import repository, with_badges
 from tools.site.notebooks import Kernel, LessonFailedError, build_notebook, execute, renew, sources_digest
@@ -130,7 +132,6 @@ class Course:
 
     def run(self, folder: Path) -> list[Path]:
         """Execute every lesson that is not there already and return the paths of all."""
-        folder.mkdir(parents=True, exist_ok=True)
         built = {lesson: build_notebook(self.sources / f"{lesson.name}.py") for lesson in LESSONS}
         todo = [lesson for lesson in LESSONS if not self._is_there(folder / f"{lesson.name}.ipynb", built[lesson])]
         for lesson in LESSONS:
@@ -182,7 +183,7 @@ class Course:
             return False
         try:
             made = dict(nbformat.read(path, as_version=4).metadata.get(STAMP, {}))
-        except (ValueError, AttributeError, KeyError):  # not a notebook: it is made again
+        except (ValueError, AttributeError, KeyError, TypeError):  # not a notebook: it is made again
             return False
         made.pop("seconds", None)
         return made == self.stamp(notebook)
@@ -209,7 +210,6 @@ def write_address(checkout: Path) -> None:
 
 def write_figures(notebooks: list[Path], folder: Path) -> list[Path]:
     """Write every named figure of executed notebooks as a PNG file and return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for path in notebooks:
         for cell in nbformat.read(path, as_version=4).cells:
@@ -217,7 +217,7 @@ def write_figures(notebooks: list[Path], folder: Path) -> list[Path]:
                 name = output.get("metadata", {}).get("image/png", {}).get("name")
                 if name:
                     paths.append(folder / f"{path.stem[:2]}_{name}.png")
-                    paths[-1].write_bytes(base64.b64decode(output.data["image/png"]))
+                    write_bytes(paths[-1], base64.b64decode(output.data["image/png"]))
     return paths
 
 
@@ -253,7 +253,8 @@ def run_course(
     notebooks = course.run(build / "notebooks")
     figures = write_figures(notebooks, build / "figures")
     index = write_site(notebooks, build / "site")
-    results = build / "results" / "comparison.json"
+    # Lesson 07 wrote it, but meanwhile it may be gone, or another run's.
+    results = write_comparison(Lab(get_budget(course.budget), load_images(found), course.seed), GRID)
     print_comparison(results)
     print(f"\nlessons {index}\nfigures {build / 'figures'} ({len(figures)})\nresults {results} and .csv")
 

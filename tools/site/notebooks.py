@@ -30,6 +30,7 @@ CELL_TIMEOUT_SECONDS = 24 * 3600  # the paper's budget trains for hours in one c
 KERNEL_TIMEOUT_SECONDS = 300
 WARM_UP = "[__import__(f'magnet_helpers.{part}') for part in ('plotting', 'study.tables')];"  # leaves no name behind
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_SAY_ALL = ("DataError", "StorageError", "WorkerLostError")  # errors that a traceback makes no clearer
 Report = Callable[[int, int, str], None]
 
 
@@ -223,6 +224,7 @@ def execute(notebook: NotebookNode, kernel: Kernel, report: Report) -> float:
         KeyboardInterrupt: if this process is told to stop; the kernel has ended then.
     """
     started = time.perf_counter()
+    before = signal.getsignal(signal.SIGTERM)  # nbclient leaves the system's own
     client = _Client(
         notebook,
         report,
@@ -237,8 +239,13 @@ def execute(notebook: NotebookNode, kernel: Kernel, report: Report) -> float:
     except (CellExecutionError, DeadKernelError, asyncio.CancelledError) as error:
         if client.interrupted:
             raise KeyboardInterrupt from None
-        raise LessonFailedError(f"cell {client.position + 1}: {_without_colors(str(error))}") from error
+        said = _without_colors(str(error))
+        if isinstance(error, CellExecutionError) and error.ename in _SAY_ALL:
+            said = error.evalue
+        raise LessonFailedError(f"cell {client.position + 1}: {said}") from error
     finally:
+        with suppress(ValueError):  # not the main thread, in which alone it was changed
+            signal.signal(signal.SIGTERM, before)
         kernel.stop()
     _clean(notebook)
     return time.perf_counter() - started

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from magnet_helpers.data import load_images
+from magnet_helpers.defenses import NO_REFORMER
 from magnet_helpers.lab.code_version import code_version
 from magnet_helpers.lab.lessons import LESSONS, Lesson
 from tools.__main__ import main
@@ -200,6 +203,70 @@ def test_the_table_is_printed_from_the_counts(tmp_path, capsys):
     said = capsys.readouterr().out.split()
     assert said[-6:] == ["denoising", "1", "0.3", "75.0", "50.0", "0.0"]
     assert "digits" in said
+
+
+COMMAND = ["course", "--budget", "smoke", "--dataset", "digits", "--seed", "7"]
+
+
+@pytest.fixture
+def one_row(root, monkeypatch):
+    monkeypatch.setattr(course, "GRID", (NO_REFORMER,))
+    return root
+
+
+def test_the_table_is_this_runs_whatever_lies_in_its_place(one_row, capsys):
+    results = one_row / "build" / "results" / "comparison.json"
+    assert main(COMMAND, one_row) == 0
+    said, whole = capsys.readouterr().out, results.read_text()
+    assert "digits · smoke budget · seed 7" in said
+    another = whole.replace('"seed": 7', '"seed": 8')
+    for spoil in (results.unlink, lambda: results.write_text("{"), lambda: results.write_text(another)):
+        spoil()
+        assert main(COMMAND, one_row) == 0
+        assert said.endswith(capsys.readouterr().out)
+        assert results.read_text() == whole
+    assert len(log(one_row)) == 2, "no lesson was run again for it"
+
+
+def test_a_course_where_nothing_can_be_written_says_so_at_once(one_row, capsys):
+    (one_row / "build").write_text("a file")
+    assert main(COMMAND, one_row) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert re.match(r"cannot write .*build/\.course\.lock: .*MAGNET_HOME", line)
+    assert not (one_row / "log").exists()
+
+
+@pytest.mark.parametrize("command", [["student"], ["notebooks"], COMMAND])
+def test_a_full_disk_is_one_line(one_row, command, capsys, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("tools.coursework.assignments.read_assignments", lambda folder: [])
+    monkeypatch.setattr(course, "load_images", lambda name: load_images("digits"))
+    assert main(command, one_row) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.match(r"cannot write .*No space left.*MAGNET_HOME", line)
+
+
+def test_an_error_that_says_all_is_one_line(one_row, capsys):
+    path = one_row / "notebooks" / "source" / "00_a.py"
+    path.write_text(path.read_text() + "\n# %%\nfrom magnet_helpers.files import *\nraise StorageError('no room')\n")
+    assert main(COMMAND, one_row) == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "00_a failed in cell 4: no room"
+
+
+def test_a_kernel_that_was_killed_is_said(one_row, capsys):
+    path = one_row / "notebooks" / "source" / "01_b.py"
+    path.write_text(path.read_text() + "\n# %%\nos.kill(os.getpid(), 9)\n")
+    assert main(COMMAND, one_row) == 1
+    assert re.match(r"01_b failed in cell 4: .*[Kk]ernel died", capsys.readouterr().err.strip().splitlines()[-1])
+
+
+def test_who_is_told_to_stop_between_lessons_says_so(one_row, capsys, monkeypatch):
+    monkeypatch.setattr(course, "write_figures", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(COMMAND, one_row) == 130
+    assert "interrupted: the same command goes on" in capsys.readouterr().err
 
 
 def test_the_real_lessons_have_sources():
