@@ -3,6 +3,7 @@
 Students hand in zip files, several versions, the wrong file or half of one. What is read is mended by `restoring`.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from magnet_helpers.files import cannot_write, write_text
 from tools.coursework.assignments import METADATA
 
 LARGEST_FILE = 20 * 2**20  # bytes; an executed assignment with its figures has about 200,000
@@ -77,16 +79,24 @@ def unpack(folder: Path) -> None:
             continue
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        with suppress(zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError), zipfile.ZipFile(path) as archive:
-            notebooks = [entry for entry in archive.infolist() if Path(entry.filename).suffix == ".ipynb"]
-            for number, entry in enumerate(notebooks):
-                place = target / str(number) / Path(entry.filename).name
-                place.parent.mkdir()
-                with archive.open(entry) as file:
-                    place.write_bytes(file.read(LARGEST_FILE + 1))
-                seconds = time.mktime((*entry.date_time, 0, 0, -1))
-                os.utime(place, (seconds, seconds))
-        stamp.write_text(version, encoding="utf-8")
+        try:
+            _take_notebooks_out(path, target)
+        except OSError as error:  # a name that no file can have is the student's; a full disk is not
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise cannot_write(target, error) from error
+        write_text(stamp, version)
+
+
+def _take_notebooks_out(path: Path, target: Path) -> None:
+    with suppress(zipfile.BadZipFile, RuntimeError, NotImplementedError), zipfile.ZipFile(path) as archive:
+        notebooks = [entry for entry in archive.infolist() if Path(entry.filename).suffix == ".ipynb"]
+        for number, entry in enumerate(notebooks):
+            place = target / str(number) / Path(entry.filename).name
+            place.parent.mkdir()
+            with archive.open(entry) as file:
+                place.write_bytes(file.read(LARGEST_FILE + 1))
+            seconds = time.mktime((*entry.date_time, 0, 0, -1))
+            os.utime(place, (seconds, seconds))
 
 
 def find_submissions(folder: Path, names: list[str]) -> tuple[list[Submission], list[str]]:

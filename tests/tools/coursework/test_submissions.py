@@ -1,11 +1,14 @@
+import errno
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import nbformat
 import pytest
 from handing_in import NAME, handed_in, named, restored
 
+from magnet_helpers.files import StorageError
 from tools.coursework.submissions import (
     LARGEST_FILE,
     Submission,
@@ -73,6 +76,22 @@ def test_submissions_are_found_in_folders_and_zip_files(tmp_path):
     assert submissions[2].path.name == "evil.ipynb"
     assert submissions[2].path.is_relative_to(tmp_path / "Cid")
     assert [remark.split(":")[0] for remark in remarks] == ["Dan", "x"]
+
+
+def test_a_zip_file_that_a_full_disk_cut_short_is_unpacked_again(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "Ann.zip", "w") as archive:
+        archive.writestr(f"{NAME}.ipynb", "all of it")
+
+    def full(path, content):
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(StorageError, match="No space left"):
+            find_submissions(tmp_path, [NAME])
+    ((submission,), _) = find_submissions(tmp_path, [NAME])
+    assert submission.path.read_text() == "all of it"
 
 
 def test_a_zip_file_is_unpacked_again_when_it_changed_and_its_newest_notebook_counts(tmp_path):
