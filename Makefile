@@ -82,7 +82,7 @@ grade: $(READY)  ## grade a folder of submissions: make grade SUBMISSIONS=folder
 	$(if $(SUBMISSIONS),,$(error say which folder: make grade SUBMISSIONS=folder))
 	$(RUN) -m tools grade '$(SUBMISSIONS)' $(if $(GRADES),--grades '$(GRADES)') $(if $(WORKERS),--workers $(WORKERS)) $(if $(filter yes,$(UNCONFINED)),--unconfined)
 
-address: $(READY)  ## write the repository's address (pyproject.toml) into README and notebooks, without executing them
+address: $(READY)  ## write the repository's address (pyproject.toml) into README and notebooks, and the students' copies; executes none
 	$(RUN) -m tools address
 
 # The last two: what notebook hosts do not have. What an earlier build left would go into the wheel, modules too that are

@@ -103,7 +103,9 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
         "notebooks", help="build notebooks/*.ipynb from their sources and execute them (fast budget, MNIST, seed 0)"
     )
     commands.add_parser(
-        "address", help="write the repository's address (pyproject.toml) into the README and notebooks/*.ipynb"
+        "address",
+        help="write the repository's address (pyproject.toml) into the README and notebooks/*.ipynb, and the students' "
+        "copies of the assignments",
     )
     commands.add_parser("student", help="write the assignments without solutions: build/student/assignments.zip")
     grade = commands.add_parser("grade", help="grade a folder of submissions and write grades.csv and feedback")

@@ -58,8 +58,7 @@ DETECTORS: tuple[DetectorSpec, ...] = (
     DetectorSpec(MAGNETS_OWN[0], temperature=40),
 )
 
-# Lesson 09: the reformers of Table 4, and MagNet as its authors built it, without its
-# detectors and with them, under every attack.
+# Lesson 09, under every attack: reformers of Table 4, and MagNet's own reformer, without detectors and with all four.
 MAGNET = MagNetSpec("MagNet, complete", MAGNETS_OWN[0], DETECTORS)
 UNDER_ATTACK: tuple[MagNetSpec, ...] = (
     *(MagNetSpec(defense.label, defense) for defense in TABLE_4 if defense != denoising(0.3)),
