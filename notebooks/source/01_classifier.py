@@ -24,7 +24,8 @@ lab = start_lesson("01_classifier")
 # The images come in three parts. The network learns from the *training* images. The *validation* images tell us during
 # training how it does on images it has not seen. The *test* images are for the numbers that we report.
 # Who chooses anything by them gets numbers that flatter the choice. The paper's
-# program used the test images for both, so its training could peek.
+# [program](https://github.com/wenlongx/CS260) (public, folder `Project/Code`) validated on the test images, so any choice made by the
+# validation loss was made on them.
 
 # %%
 for name in ("train", "validation", "test"):
@@ -94,7 +95,7 @@ assert torch.allclose(by_hand, by_helper)
 # ## Training
 #
 # The optimiser is Adam. The paper's program takes steps of size 0.001 and batches of 64 images, for 30 epochs. So does the `paper`
-# budget. The smaller budgets take fewer epochs, and make up for some of it with larger steps that become smaller towards the end. An
+# budget. The `fast` budget takes fewer epochs, and makes up for some of it with larger steps that become smaller towards the end. An
 # epoch is one pass over the training images.
 #
 # **Expect** that the training loss falls fast. The validation loss is low after the first epoch already; with large steps it may rise for an epoch before it

@@ -36,7 +36,7 @@ print("parameters:", sum(parameter.numel() for parameter in network.parameters()
 # %% [markdown]
 # Look at these numbers. The code is *twice as large* as the image. Nothing forces this network to leave anything out. It could
 # learn to copy every pixel, the attacker's changes included. (The paper's text speaks of a code of 7×7×1; its Table 1 and its
-# program have 7×7×32.)
+# [program](https://github.com/wenlongx/CS260) have 7×7×32.)
 
 # %% [markdown]
 # ## The loss, by hand
@@ -58,7 +58,7 @@ assert torch.allclose(by_hand, by_helper)
 # %% [markdown]
 # ## Training
 #
-# **Expect** a loss that falls from about seventy to a few units. A loss of 4 means that a pixel is off by √(4/784) ≈ 0.07.
+# **Expect** a loss that falls far, on MNIST to a few units. A loss of 4 means that a pixel is off by √(4/784) ≈ 0.07.
 
 # %%
 from magnet_helpers import VANILLA, plot_history, show_figure

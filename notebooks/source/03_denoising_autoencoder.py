@@ -38,7 +38,7 @@ assert torch.equal(by_hand, by_helper)
 # %% [markdown]
 # ### A trap: standard deviation or variance?
 #
-# The paper's text calls its noise level a variance. Its program multiplies a standard normal by the level, so the level is a
+# The paper's text calls its noise level a variance. Its [program](https://github.com/wenlongx/CS260) multiplies a standard normal by the level, so the level is a
 # standard deviation. If the text were right, level 0.4 would mean σ = √0.4 ≈ 0.63. The pictures differ a lot. We follow the
 # program, because it made the paper's tables.
 
@@ -89,8 +89,8 @@ histories = {defense.label: lab.history(defense) for defense in (VANILLA, denois
 show_figure(
     plot_history(histories, lab.setting, loss_name="loss per image"),
     "training",
-    "Training and validation loss of the vanilla autoencoder and of denoising autoencoders with noise 0.2 and 0.4: the more "
-    "noise, the higher the loss.",
+    "Training and validation loss of the vanilla autoencoder and of denoising autoencoders with noise 0.2 and 0.4. In the "
+    "end, the more noise, the higher the loss.",
 )
 
 # %% [markdown]
@@ -242,7 +242,7 @@ assert not torch.equal(add_noise(images, 0.4, new_generator(0, "a")), add_noise(
 #    against the classifier, and here they are drawn.
 # 2. The network can learn the noise of each training image by heart. Compare the loss
 #    on noisy training and noisy validation images: a gap that grows is that learning.
-# 3. See the figure. From 0.3 on the levels are close. (And who chooses by the test images should report on other ones.)
+# 3. See the figure and its intervals: where they overlap widely, one run cannot tell. (And who chooses by the test images should report on other ones.)
 # 4. Look at how much of it each one lets through: to a denoiser, noise is what should go.
 # 5. It may be, for the first hundreds of steps or for ever. Print `is_constant` after each epoch; try other seeds.
 #

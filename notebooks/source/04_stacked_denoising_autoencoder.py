@@ -46,7 +46,7 @@ for size in (1, 2, 3):
 # A deep chain is hard to train from scratch. So:
 #
 # 1. **Pretraining.** Stage 1 is a denoising autoencoder on clean images x. Stage 2 is a denoising autoencoder on the images that stage
-#    1 makes of *clean* images, x₁ = stage₁(x). Stage 3 follows on x₂ = stage₂(x₁). (The paper's program used noisy images here; its text
+#    1 makes of *clean* images, x₁ = stage₁(x). Stage 3 follows on x₂ = stage₂(x₁). (The paper's [program](https://github.com/wenlongx/CS260) used noisy images here; its text
 #    says clean. We follow the text.)
 # 2. **Joint training.** The stages are joined. The chain as a whole gets noisy images and must return the clean ones.
 #

@@ -27,7 +27,7 @@ lab = start_lesson("06_attacks")
 #
 # $$x' = \mathrm{clip}\big(x + \varepsilon\,\mathrm{sign}\,\tfrac{\partial L(x, y)}{\partial x},\ 0,\ 1\big)$$
 #
-# Which y? The paper's program takes the classifier's *own answer*, so no true label is needed.
+# Which y? The paper's [program](https://github.com/wenlongx/CS260) takes the classifier's *own answer*, so no true label is needed.
 
 # %%
 import torch
@@ -246,7 +246,7 @@ assert Accuracy(0, 10).interval[0] == 0
 #
 # 1. FGSM leads *away* from a digit. An attacker may want to lead *to* one: the *target*. Write `my_targeted_step` in the cell below: one step of size ε
 #    that makes the loss of the target smaller. Run the cell: it says what is off. How many of `test.images` become a 0? Which digit is the easiest target?
-# 2. Take five steps of size 0.06 instead of one of 0.3 (clip to [0, 1] after each). This is I-FGSM. How do the white-box numbers change?
+# 2. Take five steps of size 0.06 instead of one of 0.3 (clip to [0, 1] after each). This is I-FGSM, the plainest kind of PGD (lesson 09). How do the white-box numbers change?
 # 3. The attacker has no reformer of yours, but trains one of her own: attack `ReformedClassifier(lab.reformer(denoising(0.3)), classifier)` and
 #    evaluate on the one with 0.4. Is that nearer to grey or to white box?
 # 4. Replay: give the white-box attacker the choice, per image, between its own image and the grey-box one. What is the accuracy then?

@@ -27,7 +27,7 @@ lab = start_lesson("08_magnet_detectors")
 # 1. **Detectors** reject what is far from clean images.
 # 2. The **reformer** repairs what is near.
 #
-# MagNet brings two tiny autoencoders of its own for MNIST: three filters per layer, sigmoids everywhere. Both are trained on clean images with noise 0.1.
+# MagNet brings two tiny autoencoders of its own for MNIST: three filters per layer, sigmoids everywhere. Both are trained as denoisers, with noise 0.1.
 
 # %%
 from magnet_helpers import MAGNETS_OWN
@@ -166,8 +166,8 @@ show_figure(
 # ## The whole defence
 #
 # `MagNet` puts the parts together: any detector may reject; what is left is reformed and classified. Three things can happen to an image: it is
-# **rejected**, **accepted and right**, or **accepted and wrong**. Only the last one is the attacker's success. Each of the four detectors may reject 0.1 % of the clean images, so all
-# together up to 0.4 %.
+# **rejected**, **accepted and right**, or **accepted and wrong**. Only the last one is the attacker's success. Each of the four detectors may reject 0.1 % of the clean validation images, so all
+# together up to 0.4 % of them. Of the test images it may be somewhat more.
 
 # %%
 import pandas as pd
@@ -210,8 +210,8 @@ rows = {
 pd.DataFrame(rows).T.style.set_caption(f"not fooled, %: rejected or right · {lab.note_for(len(test))}")
 
 # %% [markdown]
-# **Verdict** (MNIST, fast budget): the detectors reject every FGSM image, but only about half of DDN's. The reformer alone does the opposite: it repairs nearly all of
-# DDN's and fails at ε = 0.3. Each covers the other's blind side.
+# **Verdict** (MNIST, fast budget): the detectors reject FGSM's images and let many of DDN's pass. The reformer alone does the opposite: it repairs nearly all of
+# DDN's and fails at ε = 0.3. Against these images, which were made without any thought of the defence, each covers the other's blind side.
 
 # %% [markdown]
 # ## Set the threshold yourself
@@ -283,7 +283,7 @@ pd.DataFrame(rows).T.style.set_caption(f"AUC of reconstruction, p = 1 · {lab.no
 # ## Diversity: one of several, at random
 #
 # MagNet's last idea: keep several reformers and pick one at random for each image. An attacker who knows them all does not know which one his image will meet (MagNet's
-# authors call that "grey box"; here the word means something else). Is an image that was made against one reformer harmless to another? Attack each with PGD (many small FGSM steps, lesson 06) on true
+# authors call that "grey box"; here the word means something else). Is an image that was made against one reformer harmless to another? Attack each with PGD (many small FGSM steps; exercise 2 of lesson 06) on true
 # labels, try on each. The diagonal is the white box.
 
 # %%
@@ -373,7 +373,7 @@ check_jensen_shannon(my_jensen_shannon)
 # ## Summary
 #
 # - A detector is a score and a threshold. The threshold has a price, and the price has an interval.
-# - Against an attacker who does not know it, MagNet detects what is far from clean and reforms what is near. One who does will look between the two (Carlini and Wagner 2017).
+# - Against the attacks tried here, which do not know it, MagNet detects what is far from clean and reforms what is near. An attacker may look between the two, and one who knows the defence will (Carlini and Wagner 2017; lesson 09).
 # - A defence that may refuse needs two numbers: refused counts as wrong, refused counts as right.
 #
 # **References.** N. Carlini and D. Wagner, *MagNet and "Efficient Defenses Against Adversarial Attacks" are Not Robust to Adversarial Examples*, 2017 · J. Rony et al., *Decoupling Direction and

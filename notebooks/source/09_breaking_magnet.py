@@ -21,7 +21,7 @@ lab = start_lesson("09_breaking_magnet")
 # %% [markdown]
 # ## Eight rows, nine attacks
 #
-# The rows are no defence, five reformers of the paper, MagNet's own reformer, and MagNet with its four detectors. A defence is worth what the *best* attack leaves of it. Nobody knows the best attack. So we try many, from what the paper did to what an attacker would do who knows
+# The rows are no defence, five reformers of the paper, MagNet's own reformer, and MagNet with the four detectors of lesson 08. (On MNIST its authors used two of them; Lu et al. 2018 added the divergences.) A defence is worth what the *best* attack leaves of it. Nobody knows the best attack. So we try many, from what the paper did to what an attacker would do who knows
 # everything. All but the last two keep every pixel within the paper's ε = 0.3. FGSM takes for labels the answers of the network it is made on, as the paper does; all others know the true ones. "Restarts" are tries from random points near the image; the best of them counts. "White box" means that the reformer is known; whether the detectors are, the name says.
 #
 # They take a few minutes on two cores, so they run first, all at once, together with the searches of the section "The dip". We look at them one by one.
@@ -43,7 +43,7 @@ print(results.note)
 #
 # From here on a number is the share of images that do **not** fool the defence: it answers rightly, or its detectors reject. Only MagNet has detectors.
 #
-# **Expect** the columns of lesson 07 again, from fewer images, so with wide intervals. MagNet's detectors see every FGSM image (lesson 08), so it stands at 100 %.
+# **Expect** the columns of lesson 07 again, from fewer images, so with wide intervals. MagNet's detectors saw FGSM's images in lesson 08, so its row should be near 100 %.
 
 # %%
 from magnet_helpers.study.tables import accuracy_frame
@@ -93,11 +93,11 @@ show_figure(
         epsilons, curves, f"vanilla AE · {lab.note_for(len(test))}", x_name="ε (largest change of a pixel)"
     ),
     "puzzle",
-    "Accuracy behind the vanilla autoencoder over ε: with one step the white box is below the grey box for small ε and no longer for large ones; with many steps it falls first.",
+    "Accuracy behind the vanilla autoencoder over ε, four curves: one step and many steps, in the grey box and in the white box.",
 )
 
 # %% [markdown]
-# For small ε knowing more helps one step. For large ε it no longer does. The gradient is true *at* the image, and one long step leads far away from there. If that is the reason, asking anew on the way must
+# In our runs knowing more helps one step for small ε, and no longer for large ε. The gradient is true *at* the image, and one long step leads far away from there. If that is the reason, asking anew on the way must
 # help. Let him take more and more steps, together no longer than 2ε, and keep each pixel within the same ε:
 
 # %%
@@ -133,11 +133,10 @@ accuracy_frame(results, UNDER_ATTACK, threats[2:6]).style.set_caption(
 )
 
 # %% [markdown]
-# **Verdict**: with many steps through the reformer next to nothing is left of any reformer: at most about 10 %. Compare the first two columns: attackers who do not have it get further against every reformer but the vanilla one (which PGD passes anyway) with autoencoders of their own than with the classifier
-# alone. Against DAE, the kind that they trained themselves, they come close to the white box; against the stacks and the contractive one secret weights still help. They are nothing to rely on. Square, with few queries, does roughly as much as one FGSM step through the reformer, more in some rows and less in others,
-# and more against the vanilla one.
+# **Verdict**: with many steps through the reformer little or nothing is left of any reformer. Compare the first two columns: attackers who do not have the reformer get much further with autoencoders of their own than with the classifier alone, except where PGD on the classifier leaves hardly anything anyway
+# (no reformer, vanilla). Secret weights still help against them, less with DAE, the kind that they trained themselves, than with the stacks and the contractive one. They are nothing to rely on. Square sees no gradient, asks few questions here, and still fools images in every row without detectors.
 #
-# MagNet with detectors stays near 100 %. Is that robustness? All these attackers act as if there were no detectors. (An attacker with a whole MagNet of his own is not tried here.)
+# MagNet with detectors stays near 100 %. Is that robustness? All these attackers act as if there were no detectors, and their images are far from clean: they change many pixels by all that ε allows. (An attacker with a whole MagNet of their own is not tried here.)
 #
 # ## An attack that knows the detectors
 #
@@ -182,8 +181,8 @@ for threat in both:
     print(f"{threat.name:<22} rejected {row.rejected}, accepted and right {row.right}, accepted and wrong {row.wrong}")
 
 # %% [markdown]
-# **Verdict**: to fool the reformer alone, PGD needs nothing special. Nearly all of its images are rejected. The attacker who also follows the detectors gets most of his images accepted *and* misread, within the same ε.
-# About a tenth of the images withstand him. A detector that he knows costs him work at each step, and stops him rarely.
+# **Verdict**: to fool the reformer alone, PGD needs nothing special. Nearly all of its images are rejected. Attackers who also follow the detectors get most of their images accepted *and* misread, within the same ε.
+# Few images withstand this attack, and a better one may leave fewer. A detector that attackers know costs them work at each step, and stops them rarely.
 
 # %% [markdown]
 # ## The worst case, image by image
@@ -220,8 +219,8 @@ table.insert(0, "clean, answered rightly", [str(each) for each in clean])
 table.style.set_caption(f"not fooled within ε = 0.3, % with 95 % interval · {results.note}")
 
 # %% [markdown]
-# **Verdict** (MNIST, fast budget): under FGSM the rows lie more than 90 points apart. In the worst case all lie between 0 and about 10 %, and their intervals overlap. MagNet falls from 100 to the same place. In our run the strongest attack fools all that any other fools,
-# so the worst case equals the last column that has a number. That is usual for the attacker who knows most, and not guaranteed: below it takes up to a point more. Is ε = 0.3 simply too much? No: an adversarially trained network keeps about 88 % under the best attack on the public leaderboard of
+# **Verdict** (MNIST, fast budget): under FGSM the rows lie far apart. In the worst case over these attacks all of them end near 0, and 60 images cannot tell them apart. MagNet falls from near 100 to the same place. Often the strongest attack fools all that any other fools,
+# and then the worst case equals the last column that has a number. That is usual for the attacker who knows most, and not guaranteed: below it takes up to a point more. Is ε = 0.3 simply too much? No: an adversarially trained network keeps about 88 % under the best attack on the public leaderboard of
 # Madry et al.'s MNIST challenge (for L∞ ≤ 0.3, and for that alone).
 #
 # ## The same, with the paper's budget
@@ -269,17 +268,18 @@ show_figure(
 )
 
 # %% [markdown]
-# **Verdict** (MNIST, paper's budget, three seeds): against attackers who do not have the reformer every reformer stands better than above. Square leaves less, because it may ask five times as often. On the right little has moved. The stack of three keeps 80 to 85 % under the paper's attack. From an attacker with autoencoders of his own it keeps a little under half,
-# from one who sees outputs and no gradient less than a third, from PGD through the reformer about a tenth. The vanilla and the contractive one, and MagNet's reformer alone, keep nothing. MagNet with its detectors stands at 99 % until somebody reckons with the detectors. Then it keeps about 13 %.
+# **Verdict** (MNIST, paper's budget, three seeds): all these numbers are upper bounds, for the attacks tried here. The stack of three keeps 80 to 85 % under the paper's attack. Under attackers with autoencoders of their own it keeps a little under half,
+# under Square, which sees outputs and no gradient, less than a third, under PGD through the reformer about a tenth. (Square may ask five times as often here as above.) The vanilla and the contractive one, and MagNet's reformer alone, keep nothing in the worst case. MagNet with detectors keeps about 99 % under those of the attacks within ε that ignore
+# the detectors, and about 13 % under the one that follows them. The 99 is no rule for attackers who ignore detectors: the smallest change that fools reformer and classifier (DDN, next section, without a bound ε) passes more easily, and leaves 52 %.
 #
-# Do not believe the 13 either: it is an upper bound. When we first set this attack, it began at random points and had one small weight for all images. It left 41.5 % of seed 0, and the defence looked strong. Now it leaves 10.8 % of that seed (`docs/attacks.md` tells how). A better start and a better weight
+# Do not believe the 13 either. When we first set this attack, it began at random points and had one small weight for all images. It left 41.5 % of seed 0, and the defence looked strong. Now it leaves 10.8 % of that seed (`docs/attacks.md` tells how). A better start and a better weight
 # were worth thirty points, and the next idea may be worth the rest. An attack that fails deserves the same doubt as a defence that succeeds.
 #
 # ## How large a change does it take?
 #
 # If everything falls at ε = 0.3, is every defence worthless? Ask another question: what is the *smallest* change that fools it? **DDN** (lesson 08) looks for it in the Euclidean
 # norm, called **L2**. For MagNet there is also **C&W**, Carlini and Wagner's attack (2017b): descent on size plus margin. Here it treats "rejected" as an eleventh class, which must not win either (2017c). Both find *a* small change, not always the smallest, so each curve is an upper
-# bound. **Expect** MagNet's to the right of "no reformer". By how much?
+# bound. (The paper lists C&W among the black-box attacks, those that see a network's outputs only. That is a mistake: C&W follows the gradient.) **Expect** MagNet's to the right of "no reformer". By how much?
 
 # %%
 sizes = torch.linspace(0, 4, 9).tolist()
@@ -295,7 +295,7 @@ figure = plot_accuracy_curves(
 show_figure(
     figure,
     "security",
-    "Share of images not fooled over the largest L2 change allowed, one curve for each defence: all stay above 90 % up to a change of 0.5 and lie at 10 % or less at 3; without a reformer the fall comes first.",
+    "Share of images not fooled over the largest L2 change allowed, one curve for each defence: all begin near 100 % at 0 and fall towards 0 as larger changes are allowed.",
 )
 for defense in UNDER_ATTACK:
     here, there = (study.smallest_change(defense).flatten().median() for study in (results, kept))
@@ -304,7 +304,7 @@ for defense in UNDER_ATTACK:
     )
 
 # %% [markdown]
-# **Verdict**: copying and contraction move the median little, denoising moves it most: here from 1.2 to between 1.5 and 1.7. MagNet's reformer lies between; its four detectors add next to nothing to its median. With the paper's budget the whole of MagNet costs the attacker about half as much again as no
+# **Verdict**: copying and contraction move the median little, denoising moves it most: with the paper's budget from 1.03 to between 1.61 and 1.69. MagNet's reformer is not far behind; the four detectors add little to its median. With the paper's budget the whole of MagNet costs the attacker about half as much again as no
 # defence (1.60 beside 1.03). Carlini and Wagner (2017a), with their own attack, speak of "only a slight increase in distortion". Beside a digit's norm of 9 all of this is little. Look at the images, each with the size of its change (L2): which would *you* reject?
 
 # %%
@@ -394,10 +394,10 @@ for threat in (*searching["C&W"], *searching["EAD"]):
     print(f"{threat.name:<12} {row.made} of {row.n} made; median change in L2 {row.median_l2}")
 
 # %% [markdown]
-# All were made; EAD's changes are the larger ones in L2, which is not what it minimises.
+# Where all were made, the attack itself did not fail. EAD's changes are the larger ones in L2, which is not what it minimises.
 #
-# **Verdict**: with EAD the dip is there: the defence falls to about 60 % and rises again. With C&W it is shallow, here as in Lu et al. In one point ours differs. Under EAD their reformer and detectors fall to about 10 % and are still near 12 at κ = 20; their whole MagNet stays near 47. Ours rise again: at
-# κ = 20, the largest tried here, our detectors stop most of EAD's images. But κ counts logits, and their classifier, its training and their number of steps are others.
+# **Verdict**: with EAD the dip is there: the defence falls far, and rises again. With C&W it is shallow, here as in Lu et al. In one point ours differs. Under EAD their reformer and detectors fall to about 10 % and are still near 12 at κ = 20; their whole MagNet stays near 47. Ours rise again by
+# κ = 20, the largest tried here. But κ counts logits, and their classifier, its training and their number of steps are others.
 #
 # So again the project's own run: a classifier trained as long as the paper's, more steps, and every κ of Lu et al. **Ask**: where is the dip now?
 
@@ -516,8 +516,8 @@ pd.DataFrame(rows).T.style.set_caption(
 )
 
 # %% [markdown]
-# **Verdict**: in two of the rows the attack does something to both classifiers. There MagNet lifts ours from about two thirds, and from nothing, to about 95 %, a few points below theirs (from 77 and 0 to about 100): the same direction. The three with the smallest ε fool none of our 60 images. That is too few to tell it
-# from their 96.8, but not from their 91 and 72: our classifier stands better, for reasons that we have not tested. What Meng and Chen report of an attacker who does not know the defence and changes little, we find too.
+# **Verdict**: in two of the rows, iterative L2 and C&W, the attack does something to both classifiers. There MagNet lifts ours a long way up, and theirs from 77 and 0 to about 100: the same direction. The three with the smallest ε do little or nothing to our classifier. Sixty images are too few to tell that
+# from their 96.8; where your interval excludes their 91 and 72, your classifier withstands more, for reasons that we have not tested. What Meng and Chen report of these attackers, who do not know the defence and change little, we find too.
 #
 # Others measured MagNet in the white box, without its detectors, before four classifiers:
 
@@ -531,7 +531,7 @@ print(f"MagNet's reformer, FGSM, white box: ours {ours} %, with the paper's budg
 print(f"Samangouei et al. 2018: {low} to {high} %")
 
 # %% [markdown]
-# With this budget our interval meets their range; with the paper's, ours keeps more than twice their highest. Other classifiers, another training, one single step: such a number says more about the attack than about the defence.
+# With the paper's budget ours keeps more than twice their highest; compare your own interval with their range. Other classifiers, another training, one single step: such a number says more about the attack than about the defence.
 
 # %% [markdown]
 # ## Checks
@@ -594,10 +594,10 @@ check_straight_through(my_straight_through)
 # %% [markdown]
 # ## Summary
 #
-# - One step measures the attack. With many steps every reformer tried here falls at ε = 0.3 in the white box, and some to attackers who never saw it. With the paper's budget the best reformer keeps about a tenth of the images.
+# - One step measures the attack. With many steps every reformer tried here falls at ε = 0.3 in the white box, and some to attackers who never saw it. With the paper's budget the best reformer keeps at most about a tenth of the images.
 # - A detector is one more function with a gradient. An attacker who knows it pays a little more, and mostly passes.
 # - Count the worst case per image, and let the evaluation doubt itself.
-# - Cleaning images and rejecting strange ones helps against attackers who do not reckon with it. That is worth something, and it is not robustness.
+# - Cleaning images and rejecting strange ones helps against most of the attacks tried here that do not reckon with it, least against small changes made through the reformer. That is worth something, and it is not robustness.
 #
 # **References.** M. Andriushchenko et al., *Square Attack*, 2020 · A. Athalye, N. Carlini and D. Wagner, *Obfuscated Gradients Give a False Sense of Security*, 2018 · N. Carlini and D. Wagner, 2017a: *MagNet and "Efficient Defenses Against Adversarial Attacks" are Not Robust to
 # Adversarial Examples*; 2017b: *Towards Evaluating the Robustness of Neural Networks*; 2017c: *Adversarial Examples Are Not Easily Detected* · N. Carlini et al., *On Evaluating Adversarial Robustness*, 2019 · P.-Y. Chen et al., *EAD: Elastic-Net Attacks to Deep Neural Networks*, 2018 · P.-H. Lu et al., *On the Limitation of MagNet Defense against L1-Based Adversarial Examples*, 2018 ·
