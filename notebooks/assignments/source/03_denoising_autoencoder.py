@@ -199,6 +199,8 @@ print(lab.note)
 print(f"pixels that are exactly black: {(lab.test.images == 0).float().mean():.0%}")
 
 # %% [markdown] task="explain" part="answer"
+# (Numbers of MNIST and the `fast` budget, n = 4,000.)
+#
 # 81 % of the pixels are black. Noise can make them brighter only: the negative half is clipped away, and with it about half of the spread. So the change has
 # a standard deviation of 0.257 for σ = 0.4, and a mean of +0.117: the noisy image is brighter. White pixels are clipped at the other end, but they are few. To find out which
 # reading was used, take the pixels that are grey in the clean image, about 0.5, where little is clipped, and measure the standard deviation of the change
@@ -208,7 +210,7 @@ print(f"pixels that are exactly black: {(lab.test.images == 0).float().mean():.0
 
 # %% [markdown] task="explain" part="rubric"
 # - 1 point: explains the smaller standard deviation and the positive mean by clipping at the many black pixels.
-# - 1 point: gives a measurement that tells the two readings apart, with the numbers to expect (for example 0.4 or 0.63 at grey pixels, 0.257 or 0.361 over all).
+# - 1 point: gives a measurement that tells the two readings apart, with the numbers to expect (for example 0.4 or 0.63 at grey pixels, or those that the output prints for all pixels).
 # - 1 point: says that the label is wrong and the cells are not; who repeats it from the text gets stronger noise (σ = √level).
 
 # %% [markdown] task="investigate" points=5 minutes=45 difficulty="open"

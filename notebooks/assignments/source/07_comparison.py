@@ -231,8 +231,8 @@ print(results.note)
 # ledger does (another noise level, another setting, the worst of both boxes, another length of the classifier's training). Write it as a
 # difference and a threshold, and say what you expect and why, *before* you compute. Then give your verdict: it holds, it does not hold, or it is undecided.
 #
-# Draw one figure with labelled axes and intervals. Use all seeds. Name n, budget, dataset and seeds, and one limit of your verdict. You have `results.find`, `results.right`, `results.gain`, `difference` and `estimate`, and your own functions.
-# `results.right((defense, setting, FGSM_SETTINGS), results.seeds)` gives booleans, one row for each seed and one column for each image.
+# Draw one figure with labelled axes and intervals. Use all seeds. Name n, budget, dataset and seeds, and one limit of your verdict. You have `results.find`, `results.not_fooled`, `results.gain`, `difference` and `estimate` (the last two from `magnet_helpers`), and your own functions.
+# `results.not_fooled(defense, GREY_BOX)` gives booleans, one row for each seed and one column for each image; `WHITE_BOX` and `CLEAN` come from `magnet_helpers.study.threats`, too.
 
 # %%
 # Your code: as many cells as you like, below this one.

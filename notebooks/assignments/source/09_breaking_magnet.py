@@ -260,7 +260,9 @@ for name, network in (("classifier", lab.classifier()), ("defence", Loud(lab.cla
 print(lab.note_for(len(few)))
 
 # %% [markdown] task="explain" part="answer"
-# (Numbers of the fast budget on MNIST, seed 0, n = 100.) Multiplying by 1,000 changes no order of the logits, so every answer is the same, clean or attacked. Each image that fools the classifier fools the defence: they are exactly
+# (Measured once: MNIST, `fast` budget, seed 0, n = 100, on one processor. Others round differently, so a student's numbers differ by some points; judge the argument, with the student's own output.)
+#
+# Multiplying by 1,000 changes no order of the logits, so every answer is the same, clean or attacked. Each image that fools the classifier fools the defence: they are exactly
 # equally robust, and no more than the 39 % that PGD with twice the steps leaves of the classifier can be left. PGD says 99 % for the defence. First sign: Square, which sees no gradient and knows less, fools more than PGD (82 % left against 99 %). Second: 99 of 100 images have a
 # gradient of zero, so PGD never moves. Third: with ε = 1 any image at all is allowed, and still 99 % are "robust". Reason: logits of thousands saturate softmax; the right digit has the probability 1 in float32, the loss is 0
 # and its gradient rounds to 0, whose sign is 0. The network has not changed, only the loss has gone blind. Cure: divide the logits by a constant before the loss, or raise the margin (largest wrong logit minus the right one) instead of the cross entropy. Or
@@ -275,7 +277,7 @@ print(lab.note_for(len(few)))
 # ## Investigate: break a MagNet of your own
 #
 # Build a MagNet that you believe in: your choice of reformer, detectors and false-positive rate, or several reformers of which one is picked at random for each image
-# (`RandomReformer([…])` from `magnet_helpers`). Say why you believe in it, and which accuracy you expect to be left. Then
+# (`RandomReformer([…])` from `magnet_helpers.magnet`). Say why you believe in it, and which accuracy you expect to be left. Then
 # break it as well as you can with no pixel changed by more than ε = 0.2.
 #
 # Report it so that somebody else could check it:
