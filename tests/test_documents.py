@@ -13,6 +13,7 @@ from magnet_helpers.lab.budget import Budget
 from magnet_helpers.lab.lab import Lab
 from magnet_helpers.lab.lessons import LESSONS
 from magnet_helpers.study.results import Results
+from magnet_helpers.study.results_file import Row
 
 ROOT = Path(__file__).parents[1]
 LESSON_SOURCES = sorted((ROOT / "notebooks" / "source").glob("*.py"))
@@ -172,3 +173,11 @@ def test_the_lecturers_table_has_the_lessons_minutes_and_the_assignments_points(
             tasks = assignments[number].tasks
             points, by_hand = sum(task.points for task in tasks), sum(task.points for task in tasks if task.rubric)
             assert its_assignment == [str(points), str(by_hand), str(sum(task.minutes for task in tasks))]
+
+
+def test_the_results_file_s_columns_are_explained_each_once():
+    page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    table = page.split("| column | meaning |")[1].split("What a row does not have")[0]
+    first_cells = re.findall(r"^\| ([^|]+) \|", table, flags=re.MULTILINE)
+    explained = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(explained) == sorted(Row.__dataclass_fields__)

@@ -126,7 +126,7 @@ from magnet_helpers.panels import noise_panel
 noise_panel(lab, [VANILLA, *(denoising(noise_std) for noise_std in (0.1, 0.2, 0.3, 0.4))])
 
 # %% [markdown]
-# Without a panel, the same call for one setting: `explore_noise(lab, noise_std=0.8, reformer=VANILLA)`. Try σ far above the
+# Without a panel, the same for one setting (also from `magnet_helpers.panels`): `explore_noise(lab, noise_std=0.8, reformer=VANILLA)`. Try σ far above the
 # noise of the training: the output is a clean digit, and sometimes the wrong one. A clean picture proves nothing.
 
 # %% [markdown]

@@ -279,6 +279,7 @@ print(lab.note)
 #
 # Here is the vanilla autoencoder with a code of `units` numbers. A training is one call:
 # `fit(network, ReconstructionLoss(), lab.data.train.first(5000), lab.data.validation.first(500), TrainingConfig(epochs=3, learning_rate=5e-3, schedule="linear", batch_size=32, seed=0))`.
+# (That is for MNIST. Other datasets may have fewer images; then leave out `.first(…)`.)
 # (`initial_weights_from(seed)`, used as `with initial_weights_from(0): network = NarrowAutoencoder(20)`, fixes the initial weights. All these
 # names come from `magnet_helpers`.) The cell of the task above shows how a reformer is evaluated.
 

@@ -224,6 +224,7 @@ print(f"pixels that are exactly black: {(lab.test.images == 0).float().mean():.0
 #
 # A loss is any function with the arguments below, and a training is one call:
 # `fit(network, masking_loss, lab.data.train.first(5000), lab.data.validation.first(500), TrainingConfig(epochs=3, learning_rate=5e-3, schedule="linear", batch_size=32, seed=0))`.
+# (That is for MNIST. Other datasets may have fewer images; then leave out `.first(…)`.)
 # Grey-box accuracy is `evaluate_accuracy(ReformedClassifier(network, lab.classifier()), LabeledImages(lab.attacked(), lab.test.labels))`.
 # All these names come from `magnet_helpers`.
 

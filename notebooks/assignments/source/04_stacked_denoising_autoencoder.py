@@ -288,6 +288,7 @@ print({name: getattr(lab.budget, name) for name in ("denoising_epochs", "pretrai
 #
 # A training is one call:
 # `fit(network, DenoisingLoss(0.4), lab.data.train.first(5000), lab.data.validation.first(500), TrainingConfig(epochs=6, learning_rate=5e-3, schedule="linear", batch_size=32, seed=0))`.
+# (That is for MNIST. Other datasets may have fewer images; then leave out `.first(…)`.)
 # A later stage is trained on other images: `LabeledImages(apply_model(stage_1, images), labels)`. A stack is `StackedAutoencoder([…])`. Grey-box accuracy is
 # `evaluate_accuracy(ReformedClassifier(network, lab.classifier()), LabeledImages(lab.attacked(), lab.test.labels))`. All these names come
 # from `magnet_helpers`. Start with few images: three

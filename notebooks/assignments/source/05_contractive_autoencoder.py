@@ -316,6 +316,8 @@ print(f"norms: means over {len(sample)} test images · {lab.note}")
 #     network = ContractiveAutoencoder()
 # fit(network, ContractiveLoss(penalty_weight=0.1), lab.data.train.first(1000), lab.data.validation.first(500), TrainingConfig(epochs=3, seed=0))
 # ```
+#
+# (That is for MNIST. Other datasets may have fewer images; then leave out `.first(…)`.)
 
 # %%
 # Your code: as many cells as you like, below this one.

@@ -335,6 +335,8 @@ print(lab.note)
 # defended = ReformedClassifier(reformer, lab.classifier())
 # adversarial = PGD(0.3, steps=5, step_size=0.1).perturb(defended, lab.test.spread(200).images)
 # ```
+#
+# (That is for MNIST. Other datasets, and the `smoke` budget, may have fewer images; then leave out `.first(…)`, and take `lab.test.images`.)
 
 # %%
 # Your code: as many cells as you like, below this one.
