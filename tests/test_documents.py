@@ -175,6 +175,16 @@ def test_the_lecturers_table_has_the_lessons_minutes_and_the_assignments_points(
             assert its_assignment == [str(points), str(by_hand), str(sum(task.minutes for task in tasks))]
 
 
+@pytest.mark.parametrize("path", ASSIGNMENT_SOURCES, ids=where)
+def test_a_model_answer_with_numbers_says_where_they_are_from(path):
+    """Else a lecturer takes them for what every student must find; on another processor they differ."""
+    answers = re.findall(r'part="answer"\n((?:#.*\n)+)', path.read_text(encoding="utf-8"))
+    assert answers
+    for answer in answers:
+        origin = re.match(r"# \((Measured once: |Numbers of MNIST|Computed from |A sketch of a good report)", answer)
+        assert origin or not re.search(r"\d %|\d points", answer), answer[:80]
+
+
 def test_the_results_file_s_columns_are_explained_each_once():
     page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
     table = page.split("| column | meaning |")[1].split("What a row does not have")[0]

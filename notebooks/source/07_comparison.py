@@ -247,7 +247,7 @@ show_figure(
 )
 
 # %% [markdown]
-# **Verdict**: clean, the seeds agree to within a few tenths of a point (mind the axis: each panel has its own). Under attack they differ by 3 to 6 points for denoising autoencoders and stacks, by about 9 for the contractive one
+# **Verdict**: clean, the seeds agree to within a few tenths of a point (mind the axis: each panel has its own). Under attack they differ by 3 to 6 points for denoising autoencoders and stacks, by 8 to 9 for the contractive one
 # in the white box and without a reformer, and by more than 10 for the vanilla one and, in the grey box, the contractive one. The interval of one run, about ±1.5, knows nothing of that. (With the fast budget and seed 0 your diamond lies near a dot and not always
 # on it: it has the same seed, but processors round differently, and training makes that grow. `MAGNET_SEED=3` makes a really new run. The crosses have the paper's budget: compare the order of the rows, not their height.)
 #
@@ -407,7 +407,7 @@ for name, table in {"Table 2": TABLE_2, "Table 3": TABLE_3, "Table 4": TABLE_4}.
 # %% [markdown]
 # Those of Table 2 that lie below are mostly its rows near 10 %. In Table 4 ours is higher by more than ten points for the vanilla row under attack, and by a few points or less for the stacks and for the contractive one's clean accuracy.
 #
-# None of the paper's numbers lies above our interval. That alone proves nothing: the rows of one paper share a classifier and its test images, so one classifier that is easily fooled lowers them all together.
+# None of the paper's numbers lies above our interval. That alone proves nothing: the rows of one paper most likely share a classifier, and they share the test images, so one classifier that is easily fooled lowers them all together.
 # But something else may differ too: the start of the autoencoders (see below), the framework, or details that the paper does not give. We cannot tell which.
 #
 # ## The ledger
@@ -530,7 +530,7 @@ variants[of_labels].style.set_caption(
 
 # %% [markdown]
 # **Verdict**: fixed noise, a wider decoder and the stages' noisy inputs move no mean by more than 0.6 points. To read the noise level as a variance costs
-# about 1 point of clean accuracy, 5 in the grey box and 11 in the white box. FGSM on the true labels is stronger, by about half a point in the grey box and by up to about one in the white box: on the network's own answers it
+# about 1 point of clean accuracy, 6 in the grey box and 11 in the white box. FGSM on the true labels is stronger, by about half a point in the grey box and by up to about one in the white box: on the network's own answers it
 # pushes a misread image away from the *wrong* digit, and repairs some (lesson 06).
 #
 # ## Is it the penalty?

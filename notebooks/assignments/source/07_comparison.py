@@ -212,6 +212,8 @@ for pair in pairs:
 print(results.note)
 
 # %% [markdown] task="explain" part="answer"
+# (Computed from the answers kept in `data/results/`, so the same on every machine.)
+#
 # Each p asks about two trained networks: do *these two* differ on images like these? For the contractive pair the answer is yes for seed 1 (+2.1 points,
 # p = 0.0001) and for seed 2 (−2.8 points, p = 2e-08). But the two differences have opposite signs. So the penalty is not what they show: another training gives another
 # difference. The interval over seeds asks whether the *recipe* helps, also in the next training. It has to cover +0.6, +2.1 and −2.8, so it is
@@ -238,6 +240,8 @@ print(results.note)
 # Your code: as many cells as you like, below this one.
 
 # %% [markdown] task="investigate" part="answer"
+# (Computed from the answers kept in `data/results/`, so the same on every machine.)
+#
 # Claim: "a third autoencoder still helps if the attacker may choose, image by image, between the grey-box and the white-box image". As a difference: the share of images
 # that survive both, SDAE(3) minus SDAE(2), noise 0.4; threshold 0. Expectation: smaller than the gain in either box, because an image counts only if the third stage saves it in both. For each seed
 # the two rows of answers are joined by "and" (as in `worst_case`), then `difference` gives the mean over seeds and images with its interval. Found, with the fast budget, three seeds and 4,000 images:
