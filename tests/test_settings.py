@@ -27,23 +27,15 @@ from magnet_helpers.attacks import (
     DetectorAwareCarliniWagner,
     DetectorAwarePGD,
     ElasticNet,
-    Ensemble,
     ExpectationOverTransformation,
     HopSkipJump,
-    Knowledge,
     RandomNoise,
     Square,
-    Threat,
-    Transferred,
 )
 from magnet_helpers.attacks.adaptive import RejectedAsClass
 from magnet_helpers.attacks.substitute import train_substitute
-from magnet_helpers.contracts import as_count, as_number
 from magnet_helpers.defenses import (
-    MAGNETS_OWN,
-    NO_REFORMER,
     VANILLA,
-    Defense,
     Variant,
     contractive,
     denoising,
@@ -53,16 +45,13 @@ from magnet_helpers.detectors import (
     DetectorSpec,
     DivergenceDetector,
     ReconstructionDetector,
-    Threshold,
     choose_threshold,
     roc,
 )
-from magnet_helpers.inference import predict
 from magnet_helpers.intervals import Accuracy, share
 from magnet_helpers.jacobian import jacobian_frobenius_squared
-from magnet_helpers.lab.budget import BUDGETS, SMOKE, Budget
+from magnet_helpers.lab.budget import SMOKE, Budget
 from magnet_helpers.lab.trainings import TrainingSpecs
-from magnet_helpers.lab.trials import Trial
 from magnet_helpers.losses import (
     ContractiveLoss,
     DenoisingLoss,
@@ -74,9 +63,7 @@ from magnet_helpers.losses import (
 from magnet_helpers.magnet import MagNet, RandomReformer
 from magnet_helpers.models import ConvAutoencoder, ConvClassifier
 from magnet_helpers.seeds import derived_seed
-from magnet_helpers.study.grid import MAGNET
 from magnet_helpers.study.plan import attack_study, protocol
-from magnet_helpers.study.threats import CLEAN
 from magnet_helpers.training import TrainingConfig
 
 IMAGES, LABELS = tiny_images(6).images, tiny_images(6).labels
@@ -217,40 +204,7 @@ def cases(table):
     return pytest.mark.parametrize(("make", "name"), table.values(), ids=table)
 
 
-# ---- the judge
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False, width=32))
-def test_a_number_of_less_precision_is_the_decimal_that_it_stands_for(value):
-    decimal = float(str(np.float32(value))) + 0.0
-    for spelt in (np.float32(value), torch.tensor(value, dtype=torch.float32), np.array(value, np.float32)):
-        assert repr(as_number("x", spelt)) == repr(decimal)
-    assert np.float32(decimal) == np.float32(value)
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_float_stays_as_it_is_in_any_spelling(value):
-    for spelt in (value, np.float64(value), torch.tensor(value, dtype=torch.float64), Fraction(value), Decimal(value)):
-        assert repr(as_number("x", spelt)) == repr(value + 0.0)
-
-
-@given(st.integers(0, 2**62))
-def test_a_whole_number_is_exact_in_any_spelling(value):
-    for spelt in (value, np.int64(value), torch.tensor(value), Fraction(value), Decimal(value), np.array(value)):
-        assert as_count("x", spelt) == value
-        assert type(as_count("x", spelt)) is int
-
-
-@given(
-    st.one_of(
-        *(st.text(), st.binary(), st.none(), st.booleans(), st.complex_numbers(), st.lists(st.floats())),
-        *(st.floats(1, exclude_min=True), st.floats(max_value=0, exclude_max=True), st.just(float("nan"))),
-    ),
-    st.sampled_from([FGSM, RandomNoise, SPSA, Square, IFGSM, PGD, MIFGSM, DetectorAwarePGD]),
-)
-def test_what_is_no_epsilon_is_refused_by_name(value, kind):
-    with pytest.raises((TypeError, ValueError), match=r"^epsilon must be .*in \[0, 1\], in pixel units, got "):
-        kind(value)
+# ---- everything that takes a number
 
 
 @given(st.fractions(0, 1), st.sampled_from(list(SPELLINGS)))
@@ -258,9 +212,6 @@ def test_any_spelling_of_an_epsilon_is_one_attack(value, spelling):
     value = round(float(value), 2)
     for kind in (FGSM, PGD, PGDL2, RandomNoise, SPSA, Square):
         assert same(kind(SPELLINGS[spelling](value)), kind(float(int(value)) if spelling == "int" else value))
-
-
-# ---- everything that takes a number
 
 
 @cases(NUMBERS)
@@ -318,90 +269,3 @@ def test_the_kept_results_are_still_called_so():
     for zero in (0, 0.0, torch.tensor(0)):
         text = repr(DetectorAwareCarliniWagner(zero, **rate))
         assert text == f"DetectorAwareCarliniWagner(confidence=0.0, {whole}, scale=10.0)"
-
-
-# ---- ε = 0
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        *(
-            FGSM(0),
-            FGSM(0, "given"),
-            IFGSM(0, steps=2),
-            MIFGSM(0, steps=2),
-            PGD(0, steps=2),
-            PGD(0, steps=2, restarts=2),
-        ),
-        *(PGDL2(0, steps=2), PGDL2(0, steps=2, restarts=2), RandomNoise(0), SPSA(0, steps=2, samples=2)),
-        *(Square(0, queries=3), Square(0, queries=3, restarts=2), DetectorAwarePGD(0, "given", steps=2, restarts=1)),
-        *(DetectorAwarePGD(0, "given", steps=2), Transferred(Square(0), tiny_classifier(1), "another")),
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("is_right", [True, False])
-def test_an_epsilon_of_zero_changes_nothing(attack, is_right):
-    model = tiny_classifier()
-    network = MagNet(Ensemble([model, model]), None, {})
-    labels = (predict(model, IMAGES) + (not is_right)) % 10
-    run = attack.run(network, IMAGES, labels)
-    assert torch.equal(run.adversarial, IMAGES)
-    assert run.success.tolist() == [not is_right] * len(IMAGES)
-    assert all(not sizes.any() for sizes in run.norms.values())
-    assert torch.equal(attack.perturb(network, IMAGES, labels), IMAGES)
-
-
-# ---- nonsense
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Defense("foo"), "family must be one of none, vanilla, denoising, .*magnet_2, got 'foo'"),
-        (lambda: Defense(None), "family must be one of"),
-        (lambda: Defense("vanilla", noise_std=0.4), "'vanilla' takes no noise_std: leave it out"),
-        (lambda: Defense("denoising", 0.4, penalty_weight=1), "'denoising' takes no penalty_weight"),
-        (lambda: Defense("contractive", 0.4, penalty_weight=1), "'contractive' takes no noise_std"),
-        (lambda: Defense("none", 0.4, 0), "'none' takes no noise_std"),
-        (lambda: Defense("denoising"), "'denoising' needs its noise_std"),
-        (lambda: Defense("stacked_denoising", n_stacks=2), "'stacked_denoising' needs its noise_std"),
-        (lambda: Defense("contractive"), "'contractive' needs its penalty_weight"),
-        (lambda: Defense("none"), "n_stacks of the family 'none' must be 0, got 1: NO_REFORMER"),
-        (lambda: Defense("vanilla", n_stacks=2), "n_stacks of the family 'vanilla' must be 1, got 2"),
-        (lambda: Defense("vanilla", n_stacks=0), "n_stacks of the family 'vanilla' must be 1, got 0"),
-        (lambda: Defense("stacked_denoising", 0.4), "'stacked_denoising' must be 2 or more, got 1"),
-        (
-            lambda: VANILLA.but(noise="fixed"),
-            "noise='fixed' changes nothing of the family 'vanilla', only of denoising",
-        ),
-        (lambda: denoising(0.4).but(stage_inputs="noisy"), "changes nothing .*only of stacked_denoising"),
-        (lambda: denoising(0.4).but(penalty="published"), "changes nothing .*only of contractive"),
-        (lambda: MAGNETS_OWN[0].but(start="keras"), "start='keras' changes nothing of the family 'magnet_1'"),
-        (lambda: NO_REFORMER.but(decoder_width=64), "changes nothing of the family 'none'"),
-        (lambda: Variant(noise="old"), "noise must be one of fresh, fixed, got 'old'"),
-        (lambda: Variant(start=1), "start must be one of ours, keras, got 1"),
-        (lambda: DetectorSpec(NO_REFORMER, p=1), "needs the autoencoder of a defence"),
-        (lambda: DetectorSpec(VANILLA, p=3), "p must be 1 or 2, got 3"),
-        (lambda: DetectorSpec(VANILLA, temperature=0), "temperature must be more than 0"),
-        (lambda: but(SMOKE, classifier_epochs=0), "classifier_epochs must be at least 1, got 0"),
-        (lambda: but(SMOKE, classifier_schedule="cosine"), "classifier_schedule must be one of constant"),
-        (lambda: Threat(FGSM(), "everybody"), "knows must be one of nothing, classifier, .*got 'everybody'"),
-        (lambda: Threat(FGSM, "classifier"), "a threat is an attack with its settings"),
-        (lambda: Threat(DetectorAwarePGD(), Knowledge.REFORMER), "its attackers know everything, got 'reformer'"),
-        (lambda: TrainingConfig(1, precision="float16"), "precision must be one of"),
-        (lambda: FGSM().run(tiny_classifier(), IMAGES, LABELS).within("L3", 1), "norm must be one of L0, L1, L2, L∞"),
-        (lambda: Trial(MAGNET, CLEAN, 9, TrainingSpecs(SMOKE, 0)), "a trial needs an attacker who knows something"),
-        (lambda: attack_study(SMOKE, 0, 0), "images must be at least 1, got 0"),
-    ],
-)
-def test_nonsense_is_refused_where_it_is_made(make, message):
-    with pytest.raises((TypeError, ValueError), match=message):
-        make()
-
-
-def test_the_courses_settings_are_no_nonsense():
-    assert [but(budget) for budget in BUDGETS.values()] == list(BUDGETS.values())
-    assert Defense("magnet_1").but(noise="fresh") == Defense("magnet_1")
-    assert Threat(DetectorAwarePGD(), Knowledge.NOTHING).knows is Knowledge.NOTHING
-    assert Threshold(1.0, 0.1, 1, 10).achieved == Accuracy(1, 10)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from magnet_helpers.detectors import _area, roc
+from magnet_helpers.detectors.curves import _area, roc
 
 GENERATOR = torch.Generator().manual_seed(0)
 CLEAN = torch.randn(300, generator=GENERATOR)
