@@ -6,6 +6,7 @@ import pytest
 import torch
 from marks import SOURCES, answers_of, grade
 
+from magnet_helpers import checks
 from magnet_helpers.attacks import BPDA
 from magnet_helpers.checks import check_jensen_shannon, check_straight_through
 from magnet_helpers.checks import lesson_08_magnet_detectors as lesson_08
@@ -128,3 +129,19 @@ def test_each_hint_is_reached_by_a_wrong_answer(name, module, lessons_check, wro
     same = "(here number"  # one hint for each reformer: one of them is enough
     assert {hint for hint in hints - reached if same not in hint} == set()
     assert len(hints) > 20
+
+
+# ---- in whatever mode PyTorch is
+
+
+def test_every_check_judges_in_plain_circumstances():
+    assert all(hasattr(getattr(checks, name), "__wrapped__") for name in checks.__all__ if name.startswith("check_"))
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT[:1] + RIGHT[-1:])
+@pytest.mark.parametrize(
+    "mode", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu"), lambda: torch.device("meta")]
+)
+def test_a_right_answer_is_right_in_each_mode_of_pytorch(check, answer, mode):
+    with mode():
+        assert check(answer)
