@@ -28,7 +28,8 @@ class _Frozen:
 
     def thaw(self) -> None:
         if isinstance(self.what, nn.Module):
-            self.what.training = self.before
+            if self.what.training is not self.before:
+                self.what.training = self.before
         elif self.what.requires_grad is not self.before:
             self.what.requires_grad_(self.before)
 
@@ -55,7 +56,8 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
                 if not parameter.is_inference():  # its `requires_grad` could not be put back
                     held.append(_FROZEN.setdefault(id(parameter), _Frozen(parameter, parameter.requires_grad)))
                     held[-1].blocks += 1
-                    parameter.requires_grad_(False)
+                    if held[-1].blocks == 1:
+                        parameter.requires_grad_(False)
         with without_autocast(device_of(model)):
             yield model
     finally:
