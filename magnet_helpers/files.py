@@ -34,7 +34,7 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` at the end, or remove it."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -105,7 +105,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, wholly or not at all, and create its folder."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with _replacing(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

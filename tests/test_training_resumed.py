@@ -88,7 +88,10 @@ def same_after_interruptions(folder, build, loss, config, steps):
     What is saved is all that may count, so once there is a file the new network begins elsewhere. Only the author's
     contractive one has to begin as before: it remembers its first weights.
     """
-    whole, parts = FileCheckpoint(folder / "whole.safetensors"), FileCheckpoint(folder / "parts.safetensors")
+    whole, parts = (
+        FileCheckpoint(folder / "whole.safetensors", "key"),
+        FileCheckpoint(folder / "parts.safetensors", "key"),
+    )
     model = built(build)
     history = fit(model, loss, TRAIN, VALIDATION, config, device=CPU, checkpoint=whole)
     before = 0
@@ -143,7 +146,7 @@ def test_moments_lie_in_memory_like_their_parameters(tmp_path, build, monkeypatc
             seen.extend(moments[name].stride() == parameter.stride() for name in ("exp_avg", "exp_avg_sq"))
         return step(self, *arguments)
 
-    checkpoint = FileCheckpoint(tmp_path / "checkpoint.safetensors")
+    checkpoint = FileCheckpoint(tmp_path / "checkpoint.safetensors", "key")
     loss = ClassificationLoss() if build is ConvClassifier else ReconstructionLoss()
     fit(built(build), loss, TRAIN, VALIDATION, dataclasses.replace(CONFIG, epochs=1), device=CPU, checkpoint=checkpoint)
     monkeypatch.setattr(torch.optim.Adam, "step", looking)

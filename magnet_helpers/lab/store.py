@@ -105,7 +105,7 @@ class Store:
         # The record is written last and vouches for the tensors: without it there is no artifact.
         whole = {"settings": settings, "tensors_sha256": digest, **record}
         write_json(folder / "record.json", {**whole, "record_sha256": _digest_of(whole)})
-        half_written = folder.glob(f".*.{'[0-9a-f]' * 32}")  # by a process that was killed, see `files.replacing`
+        half_written = folder.glob(f".*.{'[0-9a-f]' * 32}")  # by a process that was killed, see `files._replacing`
         for leftover in (folder / "checkpoint.safetensors", *half_written):
             with suppress(OSError):
                 leftover.unlink()

@@ -70,7 +70,7 @@ def test_a_writer_that_is_interrupted_leaves_the_old_artifact(store, monkeypatch
 
 def test_a_disk_that_is_full_before_the_record_leaves_no_mixture(store, monkeypatch):
     def refuse(path, text):
-        with files_module.replacing(path):
+        with files_module._replacing(path):
             raise FULL
 
     with monkeypatch.context() as patch:
