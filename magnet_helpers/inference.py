@@ -171,18 +171,18 @@ def n_classes_of(model: nn.Module, images: Tensor) -> int:
         ValueError: if the model's answer is no tensor of logits (1, K) with K at least 2, or if it does not take such
             images.
     """
-    return check_logits(_asked(model, images[:1]), 1).shape[1]
+    return check_logits(_asked(model, images, 1), 1).shape[1]
 
 
 def outputs_of_a_few(model: nn.Module, images: Tensor) -> Tensor:
     """Return a classifier's outputs for the first images, (n, K), without a trace, as `n_classes_of` asks it."""
-    outputs: Tensor = _asked(model, images[:_A_FEW])
+    outputs: Tensor = _asked(model, images, _A_FEW)
     return outputs
 
 
-def _asked(model: nn.Module, images: Tensor) -> Any:
+def _asked(model: nn.Module, images: Tensor, count: int) -> Any:
     with explained(model, images), torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
-        return model.forward(images.to(device_of(model)))
+        return model.forward(images[:count].to(device_of(model)))
 
 
 @contextmanager

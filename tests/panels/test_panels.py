@@ -146,7 +146,7 @@ def test_scores_thresholds_and_refusals_are_those_computed_apart(lab, five, spec
     [
         (
             lambda lab: explore_noise(lab, -0.1),
-            "noise_std must be a finite number, 0 or more, in pixel units, got -0.1",
+            "noise_std must be at least 0, in pixel units, got -0.1",
         ),
         (lambda lab: explore_noise(lab, float("nan")), "noise_std must be a finite number"),
         (lambda lab: explore_noise(lab, 0.1, "DAE"), r"for example denoising\(0.4\), got 'DAE'"),

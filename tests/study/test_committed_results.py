@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from magnet_helpers import attacks
 from magnet_helpers.lab.budget import PAPER
 from magnet_helpers.lab.store import Store
 from magnet_helpers.study.plan import attack_study, protocol
@@ -58,3 +59,9 @@ def test_no_row_would_be_made_again(rows, name, tasks):
     assert _without_known(lab, everything, rows[name]) == []
     older = [*rows[name][1:], Row(**vars(rows[name][0]) | {"key": "another"})]
     assert len(_without_known(lab, everything, older)) == 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_attacks_of_the_rows_are_called_as_the_same_settings_are_today(rows, name):
+    for attack in {row.attack for row in rows[name]}:
+        assert repr(eval(attack, vars(attacks).copy())) == attack
