@@ -25,6 +25,7 @@ from magnet_helpers.models import (
     restart_like_keras,
 )
 
+_MAGNETS_NOISE = 0.1  # of the training of MagNet's own autoencoders, in its authors' program
 Family = Literal["none", "vanilla", "denoising", "stacked_denoising", "contractive", "magnet_1", "magnet_2"]
 
 
@@ -170,10 +171,10 @@ class Defense:
                 name = f"SDAE({self.n_stacks}), noise {self.noise_std:.3g}"
             case "contractive":
                 name = f"CAE, λ = {self.penalty_weight:g}"
-            case "magnet_1":
-                name = "MagNet's AE 1"
-            case "magnet_2":
-                name = "MagNet's AE 2"
+            case "magnet_1" | "magnet_2":
+                name = f"MagNet's AE {self.family[-1]}"
+                if self.noise_std != _MAGNETS_NOISE:
+                    name += ", no noise" if self.noise_std is None else f", noise {self.noise_std:g}"
         return name + self.variant.label
 
     def but(self, **changes: Any) -> "Defense":
@@ -224,7 +225,7 @@ class Defense:
 NO_REFORMER = Defense("none", n_stacks=0)
 VANILLA = Defense("vanilla")
 # MagNet's own autoencoders for MNIST, with the noise of its authors' program (Meng & Chen 2017).
-MAGNETS_OWN = (Defense("magnet_1", noise_std=0.1), Defense("magnet_2", noise_std=0.1))
+MAGNETS_OWN = (Defense("magnet_1", noise_std=_MAGNETS_NOISE), Defense("magnet_2", noise_std=_MAGNETS_NOISE))
 
 
 def denoising(noise_std: float) -> Defense:

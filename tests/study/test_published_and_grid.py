@@ -4,11 +4,17 @@ from collections import Counter
 import pytest
 
 from magnet_helpers.attacks import Knowledge, Threat
-from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
+from magnet_helpers.defenses import MAGNETS_OWN, NO_REFORMER, VANILLA, Defense, contractive, denoising, stacked
 from magnet_helpers.lab.budget import BUDGETS, FAST, PAPER, SMOKE, get_budget
 from magnet_helpers.lab.lab import PAPER_ATTACK
 from magnet_helpers.losses import ContractiveLoss, DenoisingLoss, ReconstructionLoss
-from magnet_helpers.models import ContractiveAutoencoder, ConvAutoencoder, StackedAutoencoder
+from magnet_helpers.models import (
+    ContractiveAutoencoder,
+    ConvAutoencoder,
+    MagNetAutoencoder1,
+    MagNetAutoencoder2,
+    StackedAutoencoder,
+)
 from magnet_helpers.study.grid import GRID, NOISE_LEVELS, PENALTY_WEIGHTS, STACK_SIZES, TABLE_2, TABLE_3, TABLE_4
 from magnet_helpers.study.published import _TEST_IMAGES, paper_number
 from magnet_helpers.study.threats import CLEAN, GREY_BOX, PAPERS_SETTINGS, STRONG_ATTACK, WHITE_BOX
@@ -60,6 +66,9 @@ def test_the_settings_of_the_grid():
         (stacked(2, 0.4), "SDAE(2), noise 0.4", DenoisingLoss(0.4), StackedAutoencoder),
         (contractive(1e-5), "CAE, λ = 1e-05", ContractiveLoss(1e-5), ContractiveAutoencoder),
         (contractive(0), "CAE, λ = 0", ContractiveLoss(0), ContractiveAutoencoder),
+        (MAGNETS_OWN[0], "MagNet's AE 1", DenoisingLoss(0.1), MagNetAutoencoder1),
+        (Defense("magnet_2", noise_std=0.2), "MagNet's AE 2, noise 0.2", DenoisingLoss(0.2), MagNetAutoencoder2),
+        (Defense("magnet_1"), "MagNet's AE 1, no noise", ReconstructionLoss(), MagNetAutoencoder1),
     ],
 )
 def test_what_a_defence_stands_for(defense, label, loss, reformer):
