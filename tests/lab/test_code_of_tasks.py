@@ -175,6 +175,7 @@ def test_what_only_names_settings_is_all_that_does_not_count():
         *("defenses.Defense", "defenses.Variant", "defenses.PAPERS_TEXT"),  # the key has the network and the loss
         *("defenses.NO_REFORMER", "defenses.denoising"),  # two of these by name
         *("defenses.Family", "defenses._SETTINGS", "defenses._BUILT"),  # what is refused makes no number
+        "defenses._MAGNETS_NOISE",  # is in the loss, which is in the key
         *("lab.budget.Budget", "lab.budget.PAPER"),  # numbers, each in the key of the training that it is for
         "lab.trainings.TrainingSpecs",  # makes specs, and all of a spec is in its key
     }
