@@ -227,7 +227,7 @@ def _sound(images: Tensor) -> tuple[Tensor, Tensor]:
         TypeError, ValueError: if the others are no images (`contracts.check_images`).
     """
     if check_pixels(images).ndim < 2 or (finite := are_finite(images)).all():
-        return check_images(images), torch.zeros(len(images), dtype=torch.bool)
+        return check_images(images), torch.zeros(len(images), dtype=torch.bool, device="cpu")
     check_images(images[finite])
     sound = images.detach().clone()
     sound[~finite] = 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_helpers.attacks import FGSM, PGD, PGDL2, Attack, AttackResult, HopSkipJump, RandomNoise, Square
+from magnet_helpers.attacks.base import check_inputs
 from magnet_helpers.intervals import Accuracy
 
 _ALLOWED = 0.01  # share of the images that may go the wrong way before a check speaks
@@ -110,11 +111,13 @@ def check_up(
 
     Raises:
         TypeError: if `iterated` is no PGD.
+        TypeError, ValueError: unless images, labels and model fit together.
         ValueError: if its ε is 0, which forbids any change, or if `queries` has another norm or ε.
     """
     iterated = iterated or PGD(0.3, "given", steps=20, step_size=0.03)
     if not isinstance(iterated, PGD):
         raise TypeError(f"a check-up is of an iterated attack: PGD, PGDL2 or DetectorAwarePGD, got {iterated!r}")
+    labels, _ = check_inputs(model, images, labels)
     if not iterated.epsilon:
         raise ValueError("a check-up needs an ε of more than 0, got 0: no attack may change anything")
     epsilon, pixels = iterated.epsilon, math.prod(images.shape[1:])

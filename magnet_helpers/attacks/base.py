@@ -183,7 +183,7 @@ class Attack(ABC):
 
     def fooled(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return which images fool the model: booleans (N,). Here: its answer is wrong."""
-        return predict(model, images) != labels
+        return predict(model, images) != check_labels(labels, len(images))
 
 
 def in_batches(

@@ -47,6 +47,7 @@ def roc(clean_scores: Tensor, adversarial_scores: Tensor, *, seed: int = 0) -> R
         TypeError: if scores are no tensor.
         ValueError: unless there are at least 2 finite scores of each kind, (n,) and (m,).
 
+    >>> import torch
     >>> roc(torch.tensor([0.1, 0.2, 0.4]), torch.tensor([0.3, 0.5, 0.6])).auc  # of 9 pairs 8 are in order
     0.888...
     """

@@ -64,6 +64,7 @@ def choose_threshold(clean_scores: Tensor, false_positive_rate: float) -> Thresh
     Warns:
         UncertainRateWarning: if the rate is less than one image's share.
 
+    >>> import torch
     >>> threshold = choose_threshold(torch.tensor([1.0, 2.0, 3.0, 4.0]), false_positive_rate=0.25)
     >>> threshold.value, threshold.rejected, threshold.total
     (3.0, 1, 4)

@@ -81,7 +81,7 @@ def of_images(images, labels=TEST.labels):
         "judge": lambda: MAGNET.judge(images, labels).answers,
         "rejections": lambda: MAGNET.rejections(images),
         "defense": lambda: torch.stack(
-            list(evaluate_defense(CLASSIFIER, AUTOENCODER, TEST, FGSM(0.1), grey_box_images=images).answers.values())
+            list(evaluate_defense(CLASSIFIER, AUTOENCODER, TEST, FGSM(1), grey_box_images=images).answers.values())
         ),
         "check_up": lambda: check_up(CLASSIFIER, images, labels, **QUICK).runs["PGD"].success,
         "substitute": lambda: predict(train_substitute(CLASSIFIER, images, rounds=1, epochs=1), TEST.images),

@@ -132,7 +132,7 @@ def test_what_is_an_image_all_the_same(entry):
 def test_images_divided_twice_are_warned_of_and_black_ones_are_not(recwarn):
     for dark in (X / 255, torch.full_like(X, 1 / 255)):
         for entry in ("predict", "labeled", "FGSM", "judge"):
-            with pytest.warns(TooDarkWarning, match=r"of 6 images is 0.003.* divided by 255 twice: .* images \\* 255"):
+            with pytest.warns(TooDarkWarning, match=r"of 6 images is 0.003.* divided by 255 twice: .* images \* 255"):
                 of_images(dark)[entry]()
     recwarn.clear()
     for fine in (torch.zeros_like(X), X / 200, X):
