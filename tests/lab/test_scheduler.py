@@ -218,7 +218,8 @@ from magnet_helpers.lab.store import Artifact, Store
 from magnet_helpers.lab.tasks import Task
 from magnet_helpers.lab.trainings import TrainingSpecs
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # what runs in the background ignores the latter otherwise
+        signal.signal(number, signal.default_int_handler)
     with Processes(1, load_images("digits"), Store(Path(sys.argv[1] + "-store"))) as crew:
         carry_out([Number(sys.argv[1], does="sleep")], crew)
 """
