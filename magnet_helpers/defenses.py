@@ -134,6 +134,8 @@ class Defense:
 
     def __post_init__(self) -> None:
         check_choice("family", self.family, get_args(Family))
+        if not isinstance(self.variant, Variant):
+            raise TypeError(f"variant must be a Variant, got {self.variant!r}: take `but`, as in VANILLA.but(start=…)")
         needed, possible, departures = _SETTINGS[self.family]
         for name in ("noise_std", "penalty_weight"):
             if getattr(self, name) is not None:
@@ -216,7 +218,9 @@ class Defense:
         return autoencoder
 
     def build(self) -> nn.Module:
-        """Return its untrained reformer."""
+        """Return its untrained reformer; raise a ValueError if there is none."""
+        if self.family == "none":
+            raise ValueError("the undefended classifier has no reformer to build")
         if self.family == "stacked_denoising":
             return StackedAutoencoder([self.build_stage() for _ in range(self.n_stacks)])
         return self.build_stage()

@@ -38,7 +38,16 @@ def choose_device() -> torch.device:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return the device that the model's parameters lie on (the CPU if it has none)."""
+    """Return the device that the model's parameters lie on (the CPU if it has none).
+
+    Raises:
+        TypeError: for what is no network.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"a network must be a torch.nn.Module, got {getattr(model, '__name__', None) or repr(model)[:80]}: wrap a "
+            "function in a module of your own, call a class, and take `lab.reformer` of a defence's name"
+        )
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 

@@ -18,7 +18,7 @@ from magnet_helpers.intervals import Accuracy
 MEASURED = (Knowledge.NOTHING, Knowledge.CLASSIFIER, Knowledge.REFORMER)  # clean, grey box and white box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
 class DefenseReport:
     """Every answer of one defence to clean images, and to those of attackers who know the classifier or the reformer.
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from magnet_helpers.contracts import check_images, check_logits, check_reformed, check_rows, explained
-from magnet_helpers.device import device_of, full_precision, without_autocast
+from magnet_helpers.contracts import check_images, check_logits, check_reformed, check_rows, explained, matched
+from magnet_helpers.device import device_of, full_precision, plain_circumstances, without_autocast
 from magnet_helpers.fast.switch import sooner
 from magnet_helpers.seeds import global_numbers
 
@@ -45,7 +45,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
     Each module's own mode and each parameter's own `requires_grad` come back, also after an error. Blocks may be
     nested, and other threads may use the same network meanwhile: what was comes back at the end of the last block.
     """
-    held = list[_Frozen]()
+    device, held = device_of(model), list[_Frozen]()
     try:
         with _LOCK:
             for module in model.modules():
@@ -58,7 +58,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
                     held[-1].blocks += 1
                     if held[-1].blocks == 1:
                         parameter.requires_grad_(False)
-        with without_autocast(device_of(model)):
+        with without_autocast(device):
             yield model
     finally:
         with _LOCK:
@@ -85,8 +85,9 @@ def outputs_of(model: nn.Module, images: Tensor) -> Tensor:
     """
     device = device_of(model)
     with explained(model, images), frozen(model), sooner(model), torch.no_grad():
-        batches = images.split(BATCH_SIZE)
-        return torch.cat([check_rows(model(batch.contiguous().to(device)), len(batch)).cpu() for batch in batches])
+        batches = [batch.contiguous() for batch in images.split(BATCH_SIZE)]
+        copies = (batch.to(device, copy=True) for batch in batches)  # a network may work in place
+        return torch.cat([check_rows(model(batch), len(batch)).cpu() for batch in copies])
 
 
 def apply_model(model: nn.Module, images: Tensor) -> Tensor:
@@ -182,7 +183,18 @@ def outputs_of_a_few(model: nn.Module, images: Tensor) -> Tensor:
 
 def _asked(model: nn.Module, images: Tensor, count: int) -> Any:
     with explained(model, images), torch.no_grad(), frozen(model), full_precision(), _same_random_numbers(model):
-        return model.forward(images[:count].to(device_of(model)))
+        return model.forward(images[:count].to(device_of(model), copy=True))
+
+
+def check_gradient(model: nn.Module, images: Tensor) -> None:
+    """Raise a ValueError if a classifier's answer to images (N, …) has no gradient; without a trace, as `n_classes_of`.
+
+    For attacks whose loss has another part than the answer, which would follow that part alone.
+    """
+    device = device_of(model)
+    with matched(model, images), frozen(model), plain_circumstances(device), _same_random_numbers(model):
+        asked = detached(images)[:1].to(device, copy=True).requires_grad_()
+        torch.autograd.grad(model.forward(asked * 1).sum(), asked)
 
 
 @contextmanager

@@ -44,12 +44,19 @@ class MagNetSpec:
     reformer: Defense
     detectors: tuple[DetectorSpec, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.reformer, Defense):
+            raise TypeError(f"reformer must be a Defense, for example NO_REFORMER, got {self.reformer!r}")
+        if not isinstance(self.detectors, list | tuple) or any(not isinstance(e, DetectorSpec) for e in self.detectors):
+            raise TypeError(f"detectors must be DetectorSpecs, a tuple of them, got {self.detectors!r}")
+        object.__setattr__(self, "detectors", tuple(self.detectors))
+
 
 class UnjudgedWarning(UserWarning):
     """A defence could not judge some images, and rejects them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
 class Outcome:
     """What became of N images, one by one.
 

@@ -55,7 +55,7 @@ def security_curve(run: AttackResult, norm: str, sizes: Sequence[float]) -> list
     return [Accuracy(len(run.success) - count, len(run.success)) for count in fooled]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
 class CheckUp:
     """What a check-up tried, and what is doubtful about it.
 

@@ -15,8 +15,8 @@ from magnet_helpers.attacks import _advertorch as advertorch
 from magnet_helpers.attacks.base import Attack, check_inputs, in_batches
 from magnet_helpers.attacks.gradient import PGD
 from magnet_helpers.attacks.minimal_norm import CarliniWagner
-from magnet_helpers.contracts import as_number, set_numbers
-from magnet_helpers.inference import apply_model, classes_of
+from magnet_helpers.contracts import as_number, check_reformed, set_numbers
+from magnet_helpers.inference import apply_model, check_gradient, classes_of
 from magnet_helpers.magnet import MagNet
 
 
@@ -175,6 +175,7 @@ class DetectorAwareCarliniWagner(CarliniWagner):
         if not len(images):
             return images.clone()
         network = RejectedAsClass(_as_magnet(model), self.scale)
+        check_gradient(model, images)
         attack = advertorch.CarliniWagnerL2Attack(network, n_classes + 1, targeted=True, **self._settings)
         target = classes_of(apply_model(model, images).scatter(1, labels[:, None], -torch.inf))
         return in_batches(attack.perturb, network, images, target, label=repr(self))
@@ -204,11 +205,11 @@ class BPDA(nn.Module):
         self.instead = instead
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return what the function returns."""
+        """Return what the function returns; raise a ValueError unless it has the shape of what lends the gradient."""
         with torch.no_grad():
             values = self.function(images)
         stand_in = images if self.instead is None else self.instead(images)
-        return stand_in + (values - stand_in).detach()
+        return stand_in + (check_reformed(stand_in, values) - stand_in).detach()
 
 
 # ---- on another network

@@ -32,7 +32,7 @@ from magnet_helpers.seeds import global_numbers
 NORMS = ("L0", "L1", "L2", "L∞")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single truth value to compare by
 class AttackResult:
     """What came of an attack on N images.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from magnet_helpers.attacks import _advertorch as advertorch
 from magnet_helpers.attacks.base import Attack, check_inputs, check_model, in_batches, set_epsilon
-from magnet_helpers.contracts import set_counts, set_numbers
+from magnet_helpers.contracts import check_choice, set_counts, set_numbers
 from magnet_helpers.inference import predict
 from magnet_helpers.seeds import derived_seed
 
@@ -28,8 +28,7 @@ class GradientAttack(Attack):
 
     def __post_init__(self) -> None:
         self._set_epsilon()
-        if self.labels not in ("predicted", "given"):
-            raise ValueError(f'labels must be "predicted" or "given", got {self.labels!r}')
+        check_choice("labels", self.labels, ("predicted", "given"))
 
     @property
     def bound(self) -> tuple[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from magnet_helpers.attacks import _advertorch as advertorch
 from magnet_helpers.attacks.base import Attack, check_inputs, in_batches
 from magnet_helpers.contracts import set_counts, set_numbers
-from magnet_helpers.inference import apply_model, classes_of
+from magnet_helpers.inference import apply_model, check_gradient, classes_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ class _Search(MinimalNormAttack):
         set_numbers(self, "confidence", least=0)
         if self.confidence.is_integer():  # 5 and 5.0 have one `repr`: that of the kept results
             object.__setattr__(self, "confidence", int(self.confidence))
+
+    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the adversarial images, as `Attack.perturb` does."""
+        check_inputs(model, images, labels)
+        if len(images):
+            check_gradient(model, images)
+        return super().perturb(model, images, labels)
 
     @property
     def _settings(self) -> dict[str, float]:

@@ -13,6 +13,8 @@ from magnet_helpers.contracts.images import shape_advice
 # What PyTorch's layers say of images of a shape that they do not take.
 _OF_SHAPES = re.compile(r"\b(shapes?|sizes?|channels?|dim(ension)?s?)\b|Expected [34]D", re.IGNORECASE)
 
+_OF_TYPES = re.compile(r"\bd?types?\b|not implemented for '")
+
 
 class ProbabilitiesWarning(UserWarning):
     """A classifier returns probabilities where what is made of its answers needs logits."""
@@ -39,6 +41,20 @@ def matched(network: object, images: Tensor) -> Iterator[None]:
         if own != images.dtype:
             raise ValueError(
                 f"a {name} of {own} must be given images of {own}, got {images.dtype}: convert them, images.to({own})"
+            ) from error
+        if "does not require grad" in str(error):
+            raise ValueError(
+                f"no gradient passes a {name}: it cuts the graph (detach, no_grad, argmax or NumPy inside it?). Take "
+                "that out, or an attack that only asks (Square, HopSkipJump), or lend it a gradient, attacks.BPDA"
+            ) from error
+        if "in-place operation" in str(error):
+            raise ValueError(
+                f"no gradient passes a {name}: it changes the images that it is given. Take inplace=False in its first "
+                "layers, and images.sub(…) instead of images.sub_(…)"
+            ) from error
+        if own != torch.float32 and _OF_TYPES.search(str(error)):
+            raise ValueError(
+                f"what is asked of a {name} of {own} is computed in float32: take model.float() and images.float()"
             ) from error
         if any(each.is_inference() for each in numbers):
             raise ValueError(

@@ -115,6 +115,8 @@ def set_counts(settings: object, **least: int | None) -> None:
 
 def _plain(value: Any) -> Any:
     """Return a number of Python's own; raise a TypeError for what is no real number."""
+    if isinstance(value, torch.Tensor) and value.is_meta:
+        raise TypeError
     if isinstance(value, np.generic | np.ndarray | torch.Tensor) and value.ndim == 0:
         value = _shortest(value)
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):

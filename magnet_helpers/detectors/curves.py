@@ -11,7 +11,7 @@ from magnet_helpers.contracts import as_count, check_scores
 _RESAMPLES = 1_000  # of the interval of a curve's area
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
 class ROC:
     """A receiver operating characteristic: the adversarial images rejected, at the price of which clean ones.
 

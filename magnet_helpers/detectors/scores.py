@@ -55,7 +55,7 @@ class ReconstructionDetector(Detector):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores (N,)."""
-        error = images - check_reformed(images, self.autoencoder(images))
+        error = images - check_reformed(images, self.autoencoder(images.clone()))
         return error.abs().pow(self.p).flatten(start_dim=1).mean(dim=1)
 
 
@@ -92,12 +92,12 @@ class DivergenceDetector(Detector):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores (N,)."""
-        logits = self.classifier(images)
+        logits = self.classifier(images.clone())  # a network may work in place
         if self._is_new and len(images):
             self._is_new = False
             warn_of_probabilities(logits, "a DivergenceDetector")
         before = log_softmax(logits / self.temperature, dim=1)
-        reformed = check_reformed(images, self.autoencoder(images))
+        reformed = check_reformed(images, self.autoencoder(images.clone()))
         after = log_softmax(self.classifier(reformed) / self.temperature, dim=1)
         return jensen_shannon(before, after)
 
@@ -135,6 +135,8 @@ class DetectorSpec:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.defense, Defense):
+            raise TypeError(f"defense must be a Defense, for example VANILLA, got {self.defense!r}")
         if (self.p is None) == (self.temperature is None):
             raise ValueError(f"a detector needs either p or a temperature, got {self}")
         if self.defense == NO_REFORMER:
