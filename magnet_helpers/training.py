@@ -218,7 +218,7 @@ def fit(
     device = device or choose_device()
     place(model, device)
     images, labels = detached(train.images).to(device), detached(train.labels).to(device)
-    held_out, held_out_labels = validation.images.to(device), validation.labels.to(device)
+    held_out, held_out_labels = validation.images.to(device, copy=True), validation.labels.to(device)
     optimizer = _adam(model, config, device)
     history = History()
     if checkpoint is not None and (saved := checkpoint.load()) is not None:

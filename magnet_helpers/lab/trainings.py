@@ -226,7 +226,11 @@ class TrainingSpecs:
         return (self.classifier(), *(self.reformer(defense) for defense in autoencoders))
 
     def reformer(self, defense: Defense) -> TrainingSpec:
-        """Return how the reformer of a defence is trained."""
+        """Return how the reformer of a defence is trained; raise a TypeError or ValueError for what has none."""
+        if not isinstance(defense, Defense):
+            raise TypeError(f"expected a Defense, for example denoising(0.4), got {defense!r}")
+        if defense == NO_REFORMER:
+            raise ValueError("the undefended classifier has no reformer: `lab.classifier()` is the whole network")
         epochs_by_family = {
             "vanilla": self.budget.vanilla_epochs,
             "denoising": self.budget.denoising_epochs,

@@ -6,10 +6,15 @@ from torch import Tensor, nn
 
 from magnet_helpers.attacks import BPDA, DDN, FGSM, CarliniWagner, DetectorAwareCarliniWagner, ElasticNet, Square
 from magnet_helpers.contracts import as_count, as_number
+from magnet_helpers.data import LabeledImages
 from magnet_helpers.defenses import NO_REFORMER, VANILLA, Defense
 from magnet_helpers.detectors import DetectorSpec, DivergenceDetector, ReconstructionDetector
 from magnet_helpers.inference import apply_model, predict
+from magnet_helpers.lab.budget import get_budget
+from magnet_helpers.lab.trainings import TrainingSpecs
+from magnet_helpers.losses import ReconstructionLoss, squared_error
 from magnet_helpers.magnet import MagNet, MagNetSpec
+from magnet_helpers.training import TrainingConfig, fit
 
 IMAGES = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2])
@@ -107,6 +112,24 @@ def test_settings_of_another_kind_are_refused_where_they_are_made() -> None:
             make()
     with pytest.raises(ValueError, match="labels must be one of predicted, given"):
         FGSM(0.3, LABELS.numpy())  # type: ignore[arg-type]
+
+
+def test_a_lab_names_what_has_no_reformer() -> None:
+    specs = TrainingSpecs(get_budget("smoke"), 0, 10)
+    with pytest.raises(ValueError, match="has no reformer"):
+        specs.reformer(NO_REFORMER)
+    with pytest.raises(TypeError, match="expected a Defense"):
+        specs.reformer("vanilla")  # type: ignore[arg-type]
+
+
+def test_a_training_leaves_the_validation_images() -> None:
+    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    validation = LabeledImages(images.clone(), torch.arange(4))
+    network = nn.Sequential(nn.Threshold(0.5, 0, inplace=True), nn.Conv2d(1, 1, 3, padding=1))
+    fit(network, ReconstructionLoss(), validation, validation, TrainingConfig(1), device=torch.device("cpu"))
+    assert torch.equal(validation.images, images)
+    wanted = squared_error(images, network(images.clone())).mean()
+    assert torch.allclose(ReconstructionLoss()(network, images, torch.arange(4), torch.Generator()), wanted)
 
 
 def test_a_list_of_detectors_is_the_tuple() -> None:
