@@ -148,7 +148,7 @@ def test_impossible_epsilons(epsilon):
 
 @pytest.mark.parametrize("labels", ["true", "", None])
 def test_unknown_labels(labels):
-    with pytest.raises(ValueError, match=f'"predicted" or "given", got {labels!r}'):
+    with pytest.raises(ValueError, match=f"one of predicted, given, got {labels!r}"):
         FGSM(labels=labels)
 
 
