@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from magnet_helpers.attacks import GradientAttack, Knowledge
 from magnet_helpers.contracts import check_alike, check_classes, check_images, check_reformed
-from magnet_helpers.data import LabeledImages
+from magnet_helpers.data import LabeledImages, check_labeled
 from magnet_helpers.defenses import ReformedClassifier
 from magnet_helpers.device import full_precision
 from magnet_helpers.inference import apply_model, classes_of, is_constant, n_classes_of, outputs_of, predict
@@ -78,12 +78,14 @@ def evaluate_accuracy(model: nn.Module, test: LabeledImages) -> Accuracy:
     For images that `LabeledImages` does not take, in colour for example: `predict(model, images) == labels`.
 
     Raises:
+        TypeError: if `test` are no `LabeledImages`.
         ValueError: if the model returns no logits (N, K), or has fewer classes than the labels.
 
     >>> test = LabeledImages(torch.zeros(4, 1, 28, 28), torch.tensor([0, 0, 0, 7]))
     >>> evaluate_accuracy(nn.Flatten(), test)  # of a black image it answers 0
     Accuracy(correct=3, total=4)
     """
+    check_labeled(test=test)
     check_classes(test.labels, n_classes_of(model, test.images))
     return Accuracy(int((predict(model, test.images) == test.labels).sum()), len(test))
 
@@ -125,6 +127,7 @@ def evaluate_defense(
         TypeError: if the attack has no ε, or is made on detectors.
     """
     check_reportable(attack)
+    check_labeled(test=test)
     check_classes(test.labels, n_classes_of(classifier, test.images))
     if grey_box_images is None:
         grey_box_images = attack.perturb(classifier, test.images, test.labels)

@@ -118,6 +118,10 @@ def check_up(
     if not isinstance(iterated, PGD):
         raise TypeError(f"a check-up is of an iterated attack: PGD, PGDL2 or DetectorAwarePGD, got {iterated!r}")
     labels, _ = check_inputs(model, images, labels)
+    if taken := {NOISE, ONE_STEP, ITERATED, TWICE, QUERIES, HUGE} & set(transferred or {}):
+        raise ValueError(
+            f"these names are the check-up's own, got {sorted(taken)}: call `transferred` attacks otherwise"
+        )
     if not iterated.epsilon:
         raise ValueError("a check-up needs an ε of more than 0, got 0: no attack may change anything")
     epsilon, pixels = iterated.epsilon, math.prod(images.shape[1:])

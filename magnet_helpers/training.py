@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magnet_helpers.contracts import as_number, check_choice, matched, set_counts, set_numbers
-from magnet_helpers.data import LabeledImages
+from magnet_helpers.contracts import as_numbers, check_choice, matched, set_counts, set_numbers
+from magnet_helpers.data import LabeledImages, check_labeled
 from magnet_helpers.device import (
     Precision,
     choose_device,
@@ -83,7 +83,7 @@ class TrainingConfig:
         set_counts(self, epochs=1, batch_size=1, seed=0, **({} if self.cpu_threads is None else {"cpu_threads": 1}))
         set_numbers(self, "learning_rate", above=0)
         set_numbers(self, "adam_epsilon", least=0)
-        object.__setattr__(self, "betas", tuple(as_number("betas", beta, least=0, below=1) for beta in self.betas))
+        object.__setattr__(self, "betas", as_numbers("betas", self.betas, 2, least=0, below=1))
         check_choice("schedule", self.schedule, get_args(Schedule))
         check_choice("precision", self.precision, get_args(Precision))
 
@@ -215,7 +215,8 @@ def fit(
     Warns:
         CollapseWarning: if the model is an autoencoder whose output is constant.
     """
-    device = device or choose_device()
+    check_labeled(train=train, validation=validation)
+    device = torch.device(device or choose_device())
     place(model, device)
     images, labels = detached(train.images).to(device), detached(train.labels).to(device)
     held_out, held_out_labels = validation.images.to(device, copy=True), validation.labels.to(device)

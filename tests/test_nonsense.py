@@ -21,10 +21,12 @@ from magnet_helpers.detectors import (
     DetectorSpec,
     Threshold,
 )
+from magnet_helpers.evaluation import evaluate_accuracy, evaluate_defense
 from magnet_helpers.intervals import Accuracy
 from magnet_helpers.lab.budget import BUDGETS, SMOKE, Budget
 from magnet_helpers.lab.trainings import TrainingSpecs
 from magnet_helpers.lab.trials import Trial
+from magnet_helpers.robustness import check_up
 from magnet_helpers.study.grid import MAGNET
 from magnet_helpers.study.plan import attack_study
 from magnet_helpers.study.threats import CLEAN
@@ -75,6 +77,12 @@ def but(budget: Budget, **changes) -> Budget:
         (lambda: FGSM().run(tiny_classifier(), IMAGES, LABELS).within("L3", 1), "norm must be one of L0, L1, L2, L∞"),
         (lambda: Trial(MAGNET, CLEAN, 9, TrainingSpecs(SMOKE, 0)), "a trial needs an attacker who knows something"),
         (lambda: attack_study(SMOKE, 0, 0), "images must be at least 1, got 0"),
+        (lambda: TrainingConfig(1, betas=(0.9,)), r"betas must be 2 numbers, got \(0.9,\)"),
+        (lambda: TrainingConfig(1, betas=0.9), "betas must be 2 numbers, got 0.9"),
+        (lambda: TrainingConfig(1, betas=(0.9, 1)), "betas must be at least 0 and less than 1, got 1"),
+        (lambda: evaluate_accuracy(tiny_classifier(), (IMAGES, LABELS)), "test must be LabeledImages, got a tuple"),
+        (lambda: evaluate_defense(tiny_classifier(), None, IMAGES, FGSM()), "test must be LabeledImages, got a Tensor"),
+        (lambda: check_up(tiny_classifier(), IMAGES, LABELS, transferred={"FGSM": FGSM()}), "the check-up's own"),
     ],
 )
 def test_nonsense_is_refused_where_it_is_made(make, message):

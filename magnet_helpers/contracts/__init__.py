@@ -20,7 +20,7 @@ from magnet_helpers.contracts.networks import (
     matched,
     warn_of_probabilities,
 )
-from magnet_helpers.contracts.settings import as_count, as_number, check_choice, set_counts, set_numbers
+from magnet_helpers.contracts.settings import as_count, as_number, as_numbers, check_choice, set_counts, set_numbers
 
 __all__ = [
     "ProbabilitiesWarning",
@@ -28,6 +28,7 @@ __all__ = [
     "are_finite",
     "as_count",
     "as_number",
+    "as_numbers",
     "check_alike",
     "check_choice",
     "check_classes",

@@ -95,6 +95,20 @@ def as_count(name: str, value: object, *, least: int | None = 0) -> int:
     return count
 
 
+def as_numbers(name: str, values: Any, count: int, **bounds: Any) -> tuple[float, ...]:
+    """Return so many numbers as floats; bounds and errors as in `as_number`.
+
+    Raises:
+        TypeError: for what is no row of numbers.
+        ValueError: for more or fewer.
+    """
+    if not isinstance(values, list | tuple):
+        raise TypeError(_refusal(name, f"{count} numbers", "", values))
+    if len(values) != count:
+        raise ValueError(_refusal(name, f"{count} numbers", "", values))
+    return tuple(as_number(name, value, **bounds) for value in values)
+
+
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """Raise a ValueError unless a setting is one of these words."""
     if not isinstance(value, str) or value not in choices:

@@ -124,3 +124,13 @@ def _as_tensor(array: Array, kind: str) -> Tensor:
         return torch.from_numpy(np.array(array))  # its own copy, also of a read-only or flipped one
     except (TypeError, ValueError, NotImplementedError) as error:
         raise DataError(f"{kind} must be a tensor or a NumPy array of numbers: {error}") from error
+
+
+def check_labeled(**sets: object) -> None:
+    """Raise a TypeError if one of what should be `LabeledImages`, by its name, is anything else."""
+    for name, images in sets.items():
+        if not isinstance(images, LabeledImages):
+            raise TypeError(
+                f"{name} must be LabeledImages, got a {type(images).__name__}: LabeledImages(images, labels) makes "
+                "them of two tensors, load_images of files"
+            )

@@ -69,7 +69,9 @@ class Lab:
             raise TypeError(
                 f"data must be an ImageData, got a {type(self.data).__name__}: take load_images of its name"
             )
-        self.seed = as_count("seed", self.seed)
+        if not isinstance(self.store, Store):
+            raise TypeError(f"store must be a Store, got {self.store!r}: Store(folder) makes one")
+        self.seed, self.device = as_count("seed", self.seed), torch.device(self.device)
         self._networks: dict[str, tuple[nn.Module, History]] = {}
         self._attacked: dict[str, Tensor] = {}
         self._magnets: dict[MagNetSpec, MagNet] = {}
@@ -151,7 +153,13 @@ class Lab:
         return self.network(self.specs.reformer(defense))[0]
 
     def stages(self, defense: Defense) -> list[nn.Module]:
-        """Return the pretrained stages of a stack, as they were before the joint training."""
+        """Return the pretrained stages of a stack, as they were before the joint training.
+
+        Raises:
+            ValueError: if it is no (stacked) denoising autoencoder.
+        """
+        if defense.family not in ("denoising", "stacked_denoising"):
+            raise ValueError(f"only stacked denoising autoencoders have stages, got {defense.label}: take lab.reformer")
         return [self.network(spec)[0] for spec in self.specs.stages(defense)]
 
     def history(self, defense: Defense) -> History:

@@ -218,3 +218,11 @@ def test_under_the_table_stands_what_is_doubtful(lab, monkeypatch, capsys):
     monkeypatch.setattr(reports, "suspicions", lambda _: ["its gradient is zero"])
     reports.show_table(lab, [NO_REFORMER])
     assert "  - no reformer: its gradient is zero" in capsys.readouterr().out
+
+
+def test_a_lab_takes_a_device_by_name_and_refuses_other_stores_and_stages_of_no_stack(lab, tmp_path):
+    assert dataclasses.replace(lab, device="cpu").device == torch.device("cpu")
+    with pytest.raises(TypeError, match=r"store must be a Store, got .*: Store\(folder\) makes one"):
+        dataclasses.replace(lab, store=tmp_path)
+    with pytest.raises(ValueError, match="only stacked denoising autoencoders have stages, got vanilla AE"):
+        lab.stages(VANILLA)
