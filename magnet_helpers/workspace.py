@@ -8,6 +8,11 @@ from os import PathLike
 from pathlib import Path
 
 
+def expanded(path: str | PathLike[str]) -> Path:
+    """Return a path with ~ as a shell reads it: the home of a user who is unknown is a folder of that name."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  (pathlib's own raises a RuntimeError)
+
+
 def workspace() -> Path:
     """Return the folder that holds `data/` and `build/`.
 
@@ -16,7 +21,7 @@ def workspace() -> Path:
     """
     home = os.environ.get("MAGNET_HOME")
     if home:
-        return Path(home).expanduser().resolve()
+        return expanded(home).resolve()
     here = Path.cwd().resolve()
     for folder in (here, *here.parents):
         if (folder / "magnet_helpers" / "workspace.py").is_file():
@@ -30,7 +35,7 @@ def places_of(path: str | PathLike[str]) -> list[Path]:
     A notebook's current folder is its own, not the one that Jupyter was started in.
     """
     starts = (Path.cwd(), workspace())
-    return list(dict.fromkeys((start / Path(path).expanduser()).resolve() for start in starts))
+    return list(dict.fromkeys((start / expanded(path)).resolve() for start in starts))
 
 
 def data_folder() -> Path:

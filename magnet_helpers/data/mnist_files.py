@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from magnet_helpers.data.errors import DataError, WrongFileError
 from magnet_helpers.data.idx import check_kind, decompressed, existing_places, parsed, possible_places
 from magnet_helpers.data.mnist_download import download_files
-from magnet_helpers.workspace import data_folder
+from magnet_helpers.workspace import data_folder, expanded
 
 MNIST_SHA256 = {  # of the decompressed bytes: the gzip wrappers of the mirrors differ
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
@@ -44,7 +44,7 @@ def read_mnist(*, download: bool = True) -> dict[str, NDArray[np.uint8]]:
     """
     chosen = os.environ.get("MAGNET_DATA")
     if chosen:
-        return _read_chosen_folder(Path(chosen).expanduser().resolve())
+        return _read_chosen_folder(expanded(chosen).resolve())
     return _read_own_folder(data_folder() / "mnist", download=download)
 
 

@@ -27,7 +27,7 @@ from magnet_helpers.lab.lab import Lab, get_seed
 from magnet_helpers.lab.lessons import LESSONS, Lesson
 from magnet_helpers.study.grid import GRID
 from magnet_helpers.study.reports import write_comparison
-from magnet_helpers.workspace import workspace
+from magnet_helpers.workspace import expanded, workspace
 from tools.site.address import repository, with_badges
 from tools.site.notebooks import Kernel, LessonFailedError, build_notebook, execute, renew, sources_digest
 
@@ -117,7 +117,7 @@ class Course:
         }
         # A lesson runs in another folder than this command: a relative path would mean another place there.
         if os.environ.get("MAGNET_DATA"):
-            variables["MAGNET_DATA"] = str(Path(os.environ["MAGNET_DATA"]).expanduser().resolve())
+            variables["MAGNET_DATA"] = str(expanded(os.environ["MAGNET_DATA"]).resolve())
         return variables
 
     def stamp(self, notebook: NotebookNode) -> dict[str, object]:
