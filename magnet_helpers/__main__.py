@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from magnet_helpers.data import DataError, load_images
-from magnet_helpers.device import Precision, reduced_precision
+from magnet_helpers.device import Precision, choose_device, reduced_precision
 from magnet_helpers.fast.loops import are_there
 from magnet_helpers.fast.switch import is_allowed, sooner
 from magnet_helpers.files import print_anything
@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     name = f"{options.budget}.csv" if is_protocol else f"{options.budget}_attacks.csv"
     path = options.results or workspace() / "build" / "results" / name
     try:
+        choose_device()  # what the environment says is refused before anything is loaded
+        is_allowed()
         check_seeds(options.seeds)
         check_report(path.with_suffix(".md"))
         lab = Lab(get_budget(options.budget), load_images(options.dataset))

@@ -30,6 +30,17 @@ def test_a_course_with_an_impossible_setting(variable, message, monkeypatch, tmp
     assert "got 'x'" in line
 
 
+@pytest.mark.parametrize("command", ["reproduce", "attack"])
+@pytest.mark.parametrize("variable", ["MAGNET_DEVICE", "MAGNET_FAST"])
+def test_a_study_with_an_impossible_setting_loads_nothing(command, variable, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(variable, "x")
+    monkeypatch.setenv("MAGNET_HOME", str(tmp_path))
+    assert study_main([command, "--budget", "smoke", "--dataset", "/nowhere"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{variable} must be" in line
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("text", "message"), [(None, "No such file .*results.csv"), ("a,b", "must have the columns")])
 def test_a_stamp_for_what_is_no_file_of_results(text, message, tmp_path, capsys):
     path = tmp_path / "results.csv"
