@@ -54,6 +54,9 @@ def run_stamp(paths: list[Path]) -> int:
     for path in paths:
         try:
             changed, count = stamp(path)
+        except KeyboardInterrupt:
+            print("\ninterrupted: no file is half stamped", file=sys.stderr)
+            return 130
         except (ValueError, OSError) as error:  # another kind of file, or none
             print(f"\n{error}", file=sys.stderr)
             return 2

@@ -16,7 +16,7 @@ from magnet_helpers.lab.lab import Lab
 from magnet_helpers.study.plan import PARTS, attack_study, protocol
 from magnet_helpers.study.results import Results
 from magnet_helpers.study.results_file import Row, read_rows, write_rows
-from magnet_helpers.study.run import Measurement, expected_keys
+from magnet_helpers.study.run import Measurement, expected_keys, locked
 
 
 def todays_keys(lab: Lab, seeds: list[int]) -> dict[tuple[object, ...], str]:
@@ -40,11 +40,13 @@ def stamp(path: Path) -> tuple[int, int]:
     Raises:
         ValueError: if the file has no rows, or is none of results.
     """
-    rows = read_rows(path, Row)
-    if not rows:
-        raise ValueError(f"{path} has no rows")
-    lab = Lab(get_budget(rows[0].budget), load_images(rows[0].dataset))
-    keys = todays_keys(lab, Results(rows).seeds)
-    stamped = [replace(row, key=keys.get((*row.identity, row.n), row.key)) for row in rows]
-    write_rows(path, stamped)
+    path.stat()  # else the lock would be made where no file is
+    with locked(path) as file:  # a study may add rows meanwhile
+        rows = read_rows(file, Row)
+        if not rows:
+            raise ValueError(f"{path} has no rows")
+        lab = Lab(get_budget(rows[0].budget), load_images(rows[0].dataset))
+        keys = todays_keys(lab, Results(rows).seeds)
+        stamped = [replace(row, key=keys.get((*row.identity, row.n), row.key)) for row in rows]
+        write_rows(file, stamped)
     return sum(old.key != new.key for old, new in zip(rows, stamped, strict=True)), len(rows)

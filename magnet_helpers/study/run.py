@@ -135,7 +135,7 @@ def _read_results(path: Path) -> list[Row]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[Path]:
+def locked(path: Path) -> Iterator[Path]:
     """Let one process at a time read and write a results file, and yield the file that a link to it means.
 
     The system releases the lock of a process that dies.
@@ -155,7 +155,7 @@ def _add_rows(path: Path, rows: Iterable[Row]) -> None:
         ValueError: if the file holds results of another dataset, budget or study, or is damaged.
     """
     new = {row.identity: row for row in rows}
-    with _locked(path) as file:
+    with locked(path) as file:
         there = {row.identity: row for row in _read_results(file)}
         for dataset, budget, is_protocol in {(row.dataset, row.budget, row.made is None) for row in new.values()}:
             _check_rows(path, there.values(), (dataset, budget), is_protocol)
@@ -178,7 +178,7 @@ def run_study(lab: Lab, steps: Sequence[Sequence[Measurement]], path: Path, crew
         ValueError: if the file holds results of another dataset or budget, or of the other study, or is damaged.
         StorageError: if the file cannot be written; this is known before anything is made.
     """
-    with _locked(path) as file:  # before the work, not after it
+    with locked(path) as file:  # before the work, not after it
         there = _read_results(file)
     _check_rows(path, there, (lab.data.name, lab.budget.name), is_protocol=isinstance(steps[0][0], Report))
     for number, step in enumerate(steps, start=1):
