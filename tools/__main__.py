@@ -127,9 +127,12 @@ def main(arguments: list[str] | None = None, checkout: Path = CHECKOUT) -> int:
     if options.command in ("student", "grade"):
         return run_coursework(options, checkout)
     # What executes notebooks is an optional extra, which the lessons themselves do without.
-    from tools.site.course import Course, run_course
-    from tools.site.notebooks import LessonFailedError
-
+    try:
+        from tools.site.course import Course, run_course
+        from tools.site.notebooks import LessonFailedError
+    except ImportError as error:
+        print(f"{error}; lessons need the extra `course`: pip install '.[course]'", file=sys.stderr)
+        return 2
     try:
         if options.command == "course":  # what the environment says is refused before anything is loaded
             choose_device()

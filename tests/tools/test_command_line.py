@@ -30,6 +30,14 @@ def test_a_course_with_an_impossible_setting(variable, message, monkeypatch, tmp
     assert "got 'x'" in line
 
 
+@pytest.mark.parametrize("command", ["course", "notebooks", "address"])
+def test_lessons_without_the_extra_that_executes_them(command, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "tools.site.course", None)
+    assert main([command], tmp_path) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "pip install '.[course]'" in line
+
+
 @pytest.mark.parametrize("command", ["reproduce", "attack"])
 @pytest.mark.parametrize("variable", ["MAGNET_DEVICE", "MAGNET_FAST"])
 def test_a_study_with_an_impossible_setting_loads_nothing(command, variable, monkeypatch, tmp_path, capsys):
