@@ -106,6 +106,9 @@ class Row:
         for name, value in vars(self).items():
             if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be a finite number, 0 or more, got {value}")
+        for name in ("dataset", "budget", "defense", "attack", "knows", "device"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must be named, got nothing")
         if not _KEY.fullmatch(self.key):
             raise ValueError(f"key must be a hash in small letters and digits, got {self.key!r}")
         for name in ("torch", "python"):

@@ -33,6 +33,13 @@ def test_counts_and_bits_of_a_row_agree(rows, name):
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_every_line_carries_a_check_of_its_cells(name):
+    with (FOLDER / f"{name}.csv").open(encoding="utf-8") as file:
+        assert next(file).rstrip().endswith(",check")
+        assert all(line.rstrip().rpartition(",")[2].isalpha() for line in file)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_the_tables_are_those_of_the_rows(rows, name, tmp_path):
     """Number for number: whoever changes a row or a table changes the other."""
     write = write_attack_report if name.endswith("attacks") else write_protocol_report
