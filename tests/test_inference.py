@@ -128,10 +128,12 @@ def test_images_of_another_shape_are_named():
 
 def test_a_whole_dataset_is_not_taken_for_its_part():
     data = ImageData("tiny", TEST, TEST, TEST, "0" * 12)
-    with pytest.raises(AttributeError, match=r"no 'images': it has three parts; give data.train"):
+    with pytest.raises(TypeError, match=r"train must be LabeledImages, got a ImageData: give its .train"):
         fit(tiny_classifier(), ClassificationLoss(), data, TEST, TrainingConfig(epochs=1))
-    with pytest.raises(AttributeError, match=r"no 'labels': .* or data.test"):
+    with pytest.raises(TypeError, match=r"test must be LabeledImages, got a ImageData: give its .test"):
         evaluate_accuracy(tiny_classifier(), data)
+    with pytest.raises(AttributeError, match=r"no 'labels': it has three parts; .* or data.test"):
+        _ = data.labels
     with pytest.raises(AttributeError, match=r"an ImageData has no 'training'$"):
         _ = data.training
     assert not hasattr(data, "images")

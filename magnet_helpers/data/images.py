@@ -130,7 +130,6 @@ def check_labeled(**sets: object) -> None:
     """Raise a TypeError if one of what should be `LabeledImages`, by its name, is anything else."""
     for name, images in sets.items():
         if not isinstance(images, LabeledImages):
-            raise TypeError(
-                f"{name} must be LabeledImages, got a {type(images).__name__}: LabeledImages(images, labels) makes "
-                "them of two tensors, load_images of files"
-            )
+            has_parts = hasattr(images, "validation")
+            advice = f"give its .{name}" if has_parts else "LabeledImages(images, labels) makes them of two tensors"
+            raise TypeError(f"{name} must be LabeledImages, got a {type(images).__name__}: {advice}")
