@@ -125,7 +125,7 @@ def _counted(model: nn.Module) -> Iterator[Passes]:
 class Attack(ABC):
     """An attack with all its settings; its `repr` names them."""
 
-    in_logits: ClassVar[bool] = False  # whether some settings are in logits: then probabilities weaken it
+    in_logits: ClassVar[bool] = False  # whether it reads logits: probabilities round to 0 and 1, and weaken it
     needs_detectors: ClassVar[bool] = False  # whether it is made on a whole `MagNet`
 
     @property

@@ -172,6 +172,8 @@ class Square(_OfART):
 
     images_at_once: ClassVar[int] = 100  # one question for each image at a time: twice as fast as 25
 
+    in_logits: ClassVar[bool] = True
+
     epsilon: float = 0.3
     queries: int = 500
     restarts: int = 1

@@ -151,6 +151,8 @@ class JSMA(MinimalNormAttack):
         gamma: largest share of the pixels that are changed, in (0, 1].
     """
 
+    in_logits: ClassVar[bool] = True
+
     theta: float = 1.0
     gamma: float = 0.1
 

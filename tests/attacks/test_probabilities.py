@@ -12,6 +12,7 @@ from torch import nn
 from magnet_helpers.attacks import (
     DDN,
     FGSM,
+    JSMA,
     PGD,
     ZOO,
     CarliniWagner,
@@ -36,10 +37,13 @@ LABELS = predict(LOGITS, IMAGES)
 PROBABILITIES = nn.Sequential(LOGITS, nn.Softmax(dim=1))
 LOG_PROBABILITIES = nn.Sequential(LOGITS, nn.LogSoftmax(dim=1))
 SHORT = {"iterations": 2, "searches": 1}
-IN_LOGITS = (CarliniWagner(**SHORT), ElasticNet(**SHORT), ZOO(**SHORT, pixels=2), DetectorAwareCarliniWagner(**SHORT))
+IN_LOGITS = (
+    *(CarliniWagner(**SHORT), ElasticNet(**SHORT), ZOO(**SHORT, pixels=2), DetectorAwareCarliniWagner(**SHORT)),
+    *(JSMA(gamma=0.01), Square(queries=2)),
+)
 MADE_ON_DETECTORS = (DetectorAwarePGD(steps=2), DetectorAwarePGD(labels="given", steps=2, restarts=2))
 BY_ANSWERS_OR_ENTROPY = (
-    *(FGSM(), PGD(steps=2), DDN(2), RandomNoise(), Square(queries=2)),
+    *(FGSM(), PGD(steps=2), DDN(2), RandomNoise()),
     HopSkipJump(steps=1, queries=4, first_queries=2),
 )
 
@@ -75,6 +79,19 @@ def test_it_is_the_source_of_a_transfer_that_counts():
     attack = Transferred(IN_LOGITS[0], PROBABILITIES, "another")
     assert len(warned(lambda: attack.run(LOGITS, IMAGES, LABELS))) == 1
     assert not warned(lambda: Transferred(IN_LOGITS[0], LOGITS, "another").run(PROBABILITIES, IMAGES, LABELS))
+
+
+@pytest.mark.parametrize("attack", [JSMA(), Square(0.1, queries=200)], ids=repr)
+def test_what_rounds_to_0_and_1_misleads_attacks_that_compare_outputs(attack):
+    sure = steep_classifier(3000)
+    images = tiny_images(12).images
+    labels = predict(sure, images)
+    fooled = [
+        int(attack.run(nn.Sequential(sure, last), images, labels).success.sum())
+        for last in (nn.Identity(), nn.LogSoftmax(dim=1), nn.Softmax(dim=1))
+    ]
+    assert fooled[0] == fooled[1] >= 10
+    assert fooled[2] <= 7
 
 
 def test_log_probabilities_weaken_nothing():
