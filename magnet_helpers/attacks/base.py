@@ -258,10 +258,11 @@ def check_model(model: nn.Module, images: Tensor, in_logits: Attack | None = Non
     """Return how many classes the model tells apart, 0 without images; raise and warn as `check_inputs` does."""
     if not len(check_images(images)):
         return 0
+    n_classes = n_classes_of(model, images)
     if in_logits is not None and in_logits.in_logits:
         user = f"a {type(in_logits).__name__} of a {type(model).__name__}"
         warn_of_probabilities(outputs_of_a_few(model, images), user)
-    return n_classes_of(model, images)
+    return n_classes
 
 
 def set_epsilon(attack: Attack) -> None:

@@ -28,6 +28,8 @@ class MinimalNormAttack(Attack):
     def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the adversarial images, as `Attack.perturb` does."""
         labels, n_classes = check_inputs(model, images, labels, in_logits=self)
+        if len(images):
+            check_gradient(model, images)
         return in_batches(self.on(model, n_classes).perturb, model, images, labels, label=repr(self))
 
 
@@ -57,13 +59,6 @@ class _Search(MinimalNormAttack):
         set_numbers(self, "confidence", least=0)
         if self.confidence.is_integer():  # 5 and 5.0 have one `repr`: that of the kept results
             object.__setattr__(self, "confidence", int(self.confidence))
-
-    def perturb(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Return the adversarial images, as `Attack.perturb` does."""
-        check_inputs(model, images, labels)
-        if len(images):
-            check_gradient(model, images)
-        return super().perturb(model, images, labels)
 
     @property
     def _settings(self) -> dict[str, float]:

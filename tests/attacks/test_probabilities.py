@@ -70,6 +70,18 @@ def test_an_attack_in_logits_says_once_that_probabilities_weaken_it(attack):
             assert not warned(lambda act=act, network=network: act(whole(network), IMAGES, LABELS))
 
 
+class Pair(nn.Module):
+    def forward(self, images):
+        return LOGITS(images), images
+
+
+@pytest.mark.parametrize("attack", [*IN_LOGITS, *MADE_ON_DETECTORS, *BY_ANSWERS_OR_ENTROPY], ids=repr)
+@pytest.mark.parametrize("network", [Pair(), nn.Sequential(LOGITS, nn.Flatten(0))], ids=["a pair", "a lost axis"])
+def test_what_is_neither_logits_nor_probabilities_is_refused_first(attack, network):
+    with pytest.raises(ValueError, match="a classifier must return"):
+        attack.perturb(whole(network), IMAGES, LABELS)
+
+
 @pytest.mark.parametrize("attack", BY_ANSWERS_OR_ENTROPY, ids=repr)
 def test_an_attack_that_probabilities_do_not_weaken_says_nothing(attack):
     assert not warned(lambda: attack.run(PROBABILITIES, IMAGES, LABELS))
